@@ -1,0 +1,193 @@
+"""Environment documents become `model.Environment`, with the checks that concern an environment alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from generator import kserve
+from generator.model import DashboardOutput, Environment, Gateway, Monitoring, Pairs, Policy, Routing
+from generator.routing import BACKENDS
+
+if TYPE_CHECKING:
+    from generator.document import Document
+    from generator.problems import Problem
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str | None, default: int) -> int:
+    """Read a duration such as `90s`, `5m` or `1h`; `default` where there is none."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]] if duration else default
+
+
+def pairs(mapping: dict[str, Any] | None) -> Pairs:
+    """Return a mapping's items sorted by key, so that the order of lines in a file changes nothing."""
+    return tuple(sorted((mapping or {}).items()))
+
+
+def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, ...]]:
+    """Build the environment of a document that its schema accepts; `folder` is the name that it must have."""
+    spec: dict[str, Any] = document.data["spec"]  # type: ignore[index,call-overload,assignment]
+    name: str = document.data["metadata"]["name"]  # type: ignore[index,call-overload,assignment]
+    mode = spec["kserve"].get("deploymentMode", kserve.STANDARD)
+    installed = kserve.version(spec["kserve"]["version"])
+    environment = Environment(
+        name=name,
+        namespace=spec["namespace"],
+        cluster=spec.get("cluster", name),
+        kserve=installed,
+        mode=mode,
+        routing=_routing(spec["routing"], mode),
+        monitoring=_monitoring(spec.get("monitoring", {})),
+        policy=_policy(spec.get("policy", {})),
+        runtimes=kserve.runtimes(installed) | _runtimes(spec.get("runtimes", {})),
+    )
+    return environment, tuple(_problems(document, environment, folder, spec))
+
+
+def _routing(spec: dict[str, Any], mode: str) -> Routing:
+    gateway = spec.get("gateway", {})
+    return Routing(
+        backend=spec.get("backend", next(name for name, backend in BACKENDS.items() if backend.MODE == mode)),
+        domain=spec["domain"],
+        gateway=Gateway(
+            gateway.get("name", ""), gateway.get("namespace", ""), gateway.get("sectionName", "")
+        ),
+        gateway_api=kserve.version(spec.get("gatewayApiVersion", "1.2")),
+        timeout=seconds(spec.get("timeout"), 60),
+        variant_header=spec.get("variantHeader", "x-variant"),
+        served_by_header=spec.get("servedByHeader", "x-served-variant"),
+        backend_filters=spec.get("backendFilters", True),
+        variant_hosts=spec.get("variantHosts", True),
+    )
+
+
+def _monitoring(spec: dict[str, Any]) -> Monitoring:
+    dashboard = spec.get("dashboard", {})
+    return Monitoring(
+        labels=pairs(spec.get("labels")),
+        monitor=spec.get("monitor", "ServiceMonitor"),
+        interval=seconds(spec.get("interval"), 30),
+        alert_labels=pairs(spec.get("alertLabels")),
+        dashboard=DashboardOutput(
+            output=dashboard.get("output", "configMap"),
+            labels=pairs(dashboard.get("labels", {"grafana_dashboard": "1"})),
+            folder=dashboard.get("folder", ""),
+            instance_selector=pairs(dashboard.get("instanceSelector")),
+            cross_namespace=dashboard.get("allowCrossNamespaceImport", False),
+        ),
+    )
+
+
+def _policy(spec: dict[str, Any]) -> Policy:
+    def prefixes(key: str) -> tuple[str, ...] | None:
+        return tuple(spec[key]) if key in spec else None
+
+    return Policy(prefixes("storage"), prefixes("loggers"))
+
+
+def _runtimes(spec: dict[str, Any]) -> dict[str, kserve.Runtime]:
+    """Build the platform's own runtimes from the bundled ones that they behave like; unknown ones are left out."""
+    return {
+        name: _own_runtime(name, kserve.RUNTIMES[own["like"]], own)
+        for name, own in spec.items()
+        if own["like"] in kserve.RUNTIMES
+    }
+
+
+def _own_runtime(name: str, like: kserve.Runtime, own: dict[str, Any]) -> kserve.Runtime:
+    named = {"modelNameArgument", "modelNameEnv", "modelNameFromArtifact"} & own.keys()
+    runtime = like._replace(
+        name=name,
+        port=own.get("port", like.port),
+        metrics_port=own.get("metricsPort", like.metrics_port),
+        metrics_path=own.get("metricsPath", like.metrics_path),
+        since=(0, 16),
+    )
+    if not named:
+        return runtime
+    return runtime._replace(
+        name_argument=own.get("modelNameArgument", ""),
+        name_env=own.get("modelNameEnv", ""),
+        name_from_artifact=own.get("modelNameFromArtifact", False),
+    )
+
+
+def _problems(
+    document: Document, environment: Environment, folder: str, spec: dict[str, Any]
+) -> list[Problem]:
+    return [
+        *_name(document, environment, folder),
+        *_backend(document, environment),
+        *_dashboard(document, environment),
+        *_own_runtimes(document, spec.get("runtimes", {})),
+    ]
+
+
+def _name(document: Document, environment: Environment, folder: str) -> list[Problem]:
+    if environment.name == folder:
+        return []
+    return [
+        document.problem(
+            "PS401",
+            ("metadata", "name"),
+            f"the environment is called `{environment.name}`, but its folder is `{folder}`",
+            f"write `name: {folder}`, or rename the folder",
+        )
+    ]
+
+
+def _backend(document: Document, environment: Environment) -> list[Problem]:
+    backend, mode = BACKENDS[environment.routing.backend], environment.mode
+    found = backend.environment_problems(document, environment)
+    if mode != backend.MODE:
+        found.append(
+            document.problem(
+                "PS402",
+                ("spec", "routing", "backend"),
+                f"the backend {environment.routing.backend} routes to what KServe makes in {backend.MODE} mode, but the "
+                f"mode is {mode}",
+                f"set spec.kserve.deploymentMode to {backend.MODE}, or choose the backend of {mode} mode",
+            )
+        )
+    return found
+
+
+def _dashboard(document: Document, environment: Environment) -> list[Problem]:
+    dashboard = environment.monitoring.dashboard
+    if dashboard.output != "grafanaDashboard" or dashboard.instance_selector:
+        return []
+    return [
+        document.problem(
+            "PS405",
+            ("spec", "monitoring", "dashboard"),
+            "a GrafanaDashboard reaches no Grafana without instanceSelector",
+            "add the labels of your Grafana resource, for example `instanceSelector: {dashboards: grafana}`",
+        )
+    ]
+
+
+def _own_runtimes(document: Document, spec: dict[str, Any]) -> list[Problem]:
+    found = []
+    for name, own in sorted(spec.items()):
+        path = ("spec", "runtimes", name)
+        if own["like"] not in kserve.RUNTIMES:
+            found.append(
+                document.problem(
+                    "PS406",
+                    (*path, "like"),
+                    f"`{own['like']}` is not a bundled runtime of KServe",
+                    f"use one of {', '.join(sorted(kserve.RUNTIMES))}",
+                )
+            )
+        if len({"modelNameArgument", "modelNameEnv", "modelNameFromArtifact"} & own.keys()) > 1:
+            found.append(
+                document.problem(
+                    "PS407",
+                    path,
+                    f"runtime {name} says in more than one way how it takes the model's name",
+                    "keep one of modelNameArgument, modelNameEnv, modelNameFromArtifact",
+                    key=True,
+                )
+            )
+    return found

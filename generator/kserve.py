@@ -1,0 +1,135 @@
+"""What KServe does, as data: bundled serving runtimes, limits on names, storage schemes.
+
+Sources are files of kserve/kserve: config/runtimes/*.yaml (runtimes), pkg/constants/constants.go (names),
+pkg/controller/v1beta1/inferenceservice/utils/utils.go (storage schemes, selection of a runtime).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+STANDARD = "Standard"
+KNATIVE = "Knative"
+
+# Label value `isvc.<name>-predictor` is at most 63 characters, and so is the host label
+# `<name>-predictor-<namespace>` that KServe computes even for cluster-local services (ingress/domain.go).
+# No webhook checks either: the InferenceService would be accepted and never become ready.
+NAME_LIMIT = {STANDARD: 48, KNATIVE: 53}
+NAME_AND_NAMESPACE_LIMIT = {STANDARD: 52, KNATIVE: 53}
+
+# validateStorageURI in utils.go; Azure is recognised by the host of an https URI.
+STORAGE_SCHEMES = (
+    "gs", "s3", "pvc", "file", "https", "http", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf",
+)  # fmt: skip
+
+# Ports are declared on the container, since no bundled runtime does, and nothing undeclared can be scraped.
+MODEL_PORT = 8080
+
+
+class Runtime(NamedTuple):
+    """A bundled ClusterServingRuntime: what it serves, how its model name is set and where its metrics are.
+
+    `name_argument` or `name_env` sets the served model name; both empty means the artifact fixes it.
+    `formats` maps a model format, spelled exactly, to the versions listed for it.
+    """
+
+    name: str
+    formats: dict[str, tuple[str, ...]]
+    protocols: tuple[str, ...]
+    name_argument: str = ""
+    name_env: str = ""
+    name_from_artifact: bool = False
+    port: int = MODEL_PORT
+    metrics_port: int = MODEL_PORT
+    metrics_path: str = "/metrics"
+    source: str = ""
+    since: tuple[int, int] = (0, 16)
+
+
+def _python_server(
+    name: str, formats: dict[str, tuple[str, ...]], since: tuple[int, int] = (0, 16)
+) -> Runtime:
+    return Runtime(name, formats, ("v1", "v2"), name_argument="--model_name", source="kserve", since=since)
+
+
+_ALL = (
+    _python_server("kserve-sklearnserver", {"sklearn": ("1",)}),
+    _python_server("kserve-xgbserver", {"xgboost": ("2",)}),
+    _python_server("kserve-lgbserver", {"lightgbm": ("4",)}),
+    _python_server("kserve-pmmlserver", {"pmml": ("3", "4")}),
+    _python_server("kserve-paddleserver", {"paddle": ("2",)}),
+    _python_server("kserve-autogluonserver", {"autogluon": ("1",)}, (0, 20)),
+    _python_server(
+        "kserve-predictiveserver", {"sklearn": ("1",), "xgboost": ("2",), "lightgbm": ("4",)}, (0, 17)
+    ),
+    Runtime(
+        "kserve-mlserver",
+        {
+            "sklearn": ("0", "1"),
+            "xgboost": ("1", "2"),
+            "lightgbm": ("3", "4"),
+            "mlflow": ("1", "2"),
+        },
+        ("v2",),
+        name_env="MLSERVER_MODEL_NAME",
+        metrics_port=8082,  # MLServer's settings.py; the runtime's own annotation says 8080 and is wrong
+        source="mlserver",
+    ),
+    Runtime(
+        "kserve-huggingfaceserver",
+        {"huggingface": ("1",)},
+        ("v1", "v2", "openai"),
+        name_argument="--model_name",
+        source="kserve",
+    ),
+    Runtime(
+        "kserve-vllmserver",
+        {"vLLM": ("1",)},
+        ("openai",),
+        name_argument="--served-model-name",
+        source="vllm",
+        since=(0, 20),
+    ),
+    Runtime(
+        "kserve-tritonserver",
+        {"tensorrt": ("8",), "tensorflow": ("1", "2"), "onnx": ("1",), "pytorch": ("1",), "triton": ("2",)},
+        ("v2",),
+        metrics_port=8002,
+        source="triton",
+    ),
+    Runtime(
+        "kserve-torchserve",
+        {"pytorch": ("1",)},
+        ("v1", "v2"),
+        metrics_port=8082,
+        source="torchserve",
+    ),
+    Runtime("kserve-tensorflow-serving", {"tensorflow": ("1", "2")}, ("v1",)),
+)
+RUNTIMES = {runtime.name: runtime for runtime in _ALL}
+# The same files at the tag v0.16.0.
+_BEFORE_0_17 = {"kserve-xgbserver": {"xgboost": ("1",)}, "kserve-lgbserver": {"lightgbm": ("3",)}}
+
+# Every bundled runtime requests this much and limits to it; an InferenceService that sets one half keeps the other.
+RUNTIME_RESOURCES = {"cpu": "1", "memory": "2Gi"}
+
+
+def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:
+    """Return the bundled runtimes as that KServe lists them, later ones included: a rule says since when they are."""
+    if installed >= (0, 17):
+        return RUNTIMES
+    return {
+        name: runtime._replace(formats=_BEFORE_0_17.get(name, runtime.formats))
+        for name, runtime in RUNTIMES.items()
+    }
+
+
+def version(text: str) -> tuple[int, int]:
+    """Read a minor version such as `0.20` or `1.5.1`; the patch level decides nothing that is rendered."""
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
+
+
+def service(isvc: str) -> str:
+    """Name of the Service, and of the Knative Configuration, of an InferenceService's predictor."""
+    return f"{isvc}-predictor"

@@ -1,0 +1,245 @@
+"""The domain: an experiment in one environment, complete and consistent in type.
+
+`interpret` builds these from documents; everything after it sees only these. A value that a user left out and
+that has no default is an empty string, an empty tuple or None, as the type says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from generator.kserve import Runtime
+
+Pairs = tuple[tuple[str, str], ...]
+Role = Literal["success", "guardrail"]
+Kind = Literal["ratio", "latencyShare", "mean"]
+Direction = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The Gateway that routes attach to."""
+
+    name: str
+    namespace: str
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How requests reach variants. `timeout` is in seconds."""
+
+    backend: str
+    domain: str
+    gateway: Gateway
+    gateway_api: tuple[int, int]
+    timeout: int
+    variant_header: str
+    served_by_header: str
+    backend_filters: bool
+    variant_hosts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardOutput:
+    """How the Grafana dashboard is delivered: `configMap`, `grafanaDashboard` or `none`."""
+
+    output: str
+    labels: Pairs
+    folder: str
+    instance_selector: Pairs
+    cross_namespace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Prometheus Operator and Grafana. `interval` is in seconds."""
+
+    labels: Pairs
+    monitor: str
+    interval: int
+    alert_labels: Pairs
+    dashboard: DashboardOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """URI prefixes that experiments may name; None allows any."""
+
+    storage: tuple[str, ...] | None
+    loggers: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A place that experiments run in."""
+
+    name: str
+    namespace: str
+    cluster: str
+    kserve: tuple[int, int]
+    mode: str
+    routing: Routing
+    monitoring: Monitoring
+    policy: Policy
+    runtimes: dict[str, Runtime]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A counter and the label values that its series must have; a value may hold `*` for any text."""
+
+    metric: str
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How series are told apart by variant.
+
+    kind `variant`: labels namespace, experiment and variant, as Penstock's own monitor sets them;
+    `label`: a label of the user's own, named by `label`, holds the variant;
+    `istio`: the destination Service names the variant;
+    `envoy`: the Envoy cluster of the route's backend names it.
+    """
+
+    kind: str
+    label: str = "variant"
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The counters that together count a variant's requests."""
+
+    series: tuple[Series, ...]
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A success metric or guardrail: numerator over denominator, both counts (or sums) per variant.
+
+    ratio: `events`, or `total - good` when `inverted`, over `total`; latencyShare: requests of `histogram` above
+    `bound` (in the histogram's own unit) over all of them; mean: sum over count of `histogram`.
+    `margin`, `limit` and `mde` are fractions (a mean's limit is in its own unit).
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    direction: Direction
+    scope: Scope
+    events: tuple[Series, ...]
+    total: tuple[Series, ...]
+    inverted: bool
+    histogram: Series | None
+    quantiles: bool
+    bound: float | None
+    unit: str
+    mde: float | None
+    margin: float | None
+    limit: float | None
+    minimum_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logger:
+    """KServe's payload logger."""
+
+    mode: str
+    url: str
+    headers: tuple[str, ...]
+    annotations: tuple[str, ...]
+    storage: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batcher:
+    """KServe's request batcher; None where KServe's own default stands."""
+
+    max_batch_size: int | None
+    max_latency: int | None
+    timeout: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Bounds and target of the autoscaler of one variant."""
+
+    minimum: int
+    maximum: int | None
+    target: int | None
+    metric: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One model server among those compared. `env` values are texts or Kubernetes `valueFrom` mappings."""
+
+    name: str
+    format: str
+    format_version: str
+    runtime: Runtime
+    runtime_version: str
+    protocol: str
+    storage_uri: str
+    storage: dict[str, Any]
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str | dict[str, Any]], ...]
+    requests: Pairs
+    limits: Pairs
+    replicas: Replicas
+    service_account: str
+    node_selector: Pairs
+    tolerations: tuple[dict[str, Any], ...]
+    affinity: dict[str, Any]
+    timeout: int | None
+    batcher: Batcher | None
+    logger: Logger | None
+    pod_labels: Pairs
+    pod_annotations: Pairs
+    patch: dict[str, Any]
+    traffic: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A variant that gets copies of `percent` of the requests."""
+
+    variant: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One A/B test. `variants` are in order of declaration with control first; their traffic sums to 100."""
+
+    name: str
+    source: str
+    owner: str
+    hypothesis: str
+    expires: str
+    model_name: str
+    hostname: str
+    variants: tuple[Variant, ...]
+    shadow: Shadow | None
+    requests: Requests
+    metrics: tuple[Metric, ...]
+    steps: tuple[int, ...]
+
+    @property
+    def control(self) -> Variant:
+        """The variant that the others are compared with."""
+        return self.variants[0]
+
+    @property
+    def candidates(self) -> tuple[Variant, ...]:
+        """All variants but control."""
+        return self.variants[1:]
+
+    @property
+    def serving(self) -> tuple[Variant, ...]:
+        """Variants that get traffic. Weight 0 is left out of routes: it leaks on some gateways."""
+        return tuple(v for v in self.variants if v.traffic)

@@ -1,0 +1,104 @@
+"""The line, in order: load, overlay, validate, model, plan, render, verify.
+
+`build` is the only function that knows it. It reads files and returns values; it writes nothing. What happens to many
+experiments at once, and on disk, is `batch`'s business.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from generator import catalog, claims, environments, experiments, load, plan, rules, validate, verify
+from generator.document import Document, Layer, dotted
+from generator.problems import Place, Problem, ProblemsError, errors
+from generator.repository import BASE, environment_file, experiment_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from generator.catalog import Catalog
+    from generator.manifest import Manifest
+    from generator.model import Environment, Experiment
+    from generator.render import Templates
+
+
+class Site(NamedTuple):
+    """An environment with what it means for all of its experiments."""
+
+    environment: Environment
+    document: Document
+    requests: dict[str, Any] | None
+    catalog: Catalog
+    problems: tuple[Problem, ...]
+
+
+class Build(NamedTuple):
+    """One experiment, rendered and verified; `problems` are warnings only."""
+
+    experiment: Experiment
+    manifests: tuple[Manifest, ...]
+    claims: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def site(root: str, name: str, crds: str = "") -> Site:
+    """Read an environment; ProblemsError if it is wrong. `crds` is a folder of the user's own CRDs, or ""."""
+    document = Document((_layer(root, environment_file(name)),))
+    _raise(validate.problems(document, "environment"))
+    environment, problems = environments.read(document, name)
+    _raise(problems)
+    monitoring: dict[str, Any] = document.data["spec"].get("monitoring", {})  # type: ignore[index,call-overload,union-attr,assignment]
+    return Site(environment, document, monitoring.get("requests"), catalog.of(environment, crds), problems)
+
+
+def build(
+    root: str, place: Site, name: str, *, in_base: bool, templates: Templates, today: str
+) -> Build:
+    """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it."""
+    document = _document(root, place, name, in_base)
+    _raise(validate.problems(document, "experiment"))
+    experiment, problems = experiments.read(document, place.environment, place.requests)
+    _raise(problems)
+    assert experiment is not None  # noqa: S101 (no problems, hence an experiment)
+    problems += rules.check(document, experiment, place.environment, today)
+    _raise(problems)
+    planned = plan.planned(experiment, place.environment)
+    manifests = tuple(templates.render(planned))
+    findings = [finding for manifest in manifests for finding in verify.findings(manifest, place.catalog)]
+    problems += tuple(_blamed(finding, document, templates) for finding in findings)
+    _raise(problems)
+    return Build(experiment, manifests, claims.of(experiment, place.environment), problems)
+
+
+def _document(root: str, place: Site, name: str, in_base: bool) -> Document:
+    """Lay the experiment's file over the base's, and that over the environment's defaults."""
+    (own,) = place.document.layers
+    layers = [own._replace(origin=("spec", "defaults"), target=("spec",))]
+    if in_base:
+        layers.append(_layer(root, experiment_file(BASE, name)))
+    layers.append(_layer(root, experiment_file(place.environment.name, name)))
+    return Document(tuple(layers))
+
+
+def _layer(root: str, file: str) -> Layer:
+    raw = load.read(pathlib.Path(root), file)
+    data, problems = load.parse(raw, file)
+    _raise(problems)
+    return Layer(file, raw, data)
+
+
+def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
+    """Blame the user's patch for what it says, and else the template."""
+    planned = finding.manifest.planned
+    patch = ("spec", "variants", planned.values["variant"].name, "patch") if planned.patch else ()
+    if patch and document.has((*patch, *finding.path)):
+        return document.problem(finding.code, (*patch, *finding.path), finding.message, finding.fix)
+    place = Place(templates.file(planned.template))
+    return Problem(finding.code, place, finding.message, finding.fix, dotted(finding.path))
+
+
+def _raise(problems: Iterable[Problem]) -> None:
+    found = tuple(problems)
+    if errors(found):
+        raise ProblemsError(found)

@@ -1,0 +1,285 @@
+"""Every PromQL expression. Dashboard, rules and analysis take theirs from here, so they cannot disagree.
+
+All results are instant vectors with the label `variant`. Counters are rated before they are summed (a sum would hide
+resets); a ratio keeps variants whose numerator does not exist yet (`or 0 * total`) and drops 0/0 instead of showing NaN.
+Everything stays within what Prometheus 2.42 and 3.x both understand.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from generator import kserve, names
+
+if TYPE_CHECKING:
+    from generator.model import Environment, Experiment, Metric, Scope, Series
+
+SHORT_WINDOW = "5m"
+LONG_WINDOW = "30m"
+# A change of weights must be older than the window and a scrape or two of settling before counts are judged.
+SETTLED = "40m"
+
+# Quantiles of chi-squared at 1 - 1e-5 for 1 to 15 degrees of freedom (scipy.stats.chi2.isf). The alert is evaluated
+# over and over; at the customary 0.001 a sound split would be accused every few days.
+_CHI2_CRITICAL = (
+    19.511, 23.026, 25.902, 28.473, 30.856, 33.107, 35.258, 37.332, 39.341, 41.296, 43.206, 45.076, 46.912, 48.716,
+    50.493,
+)  # fmt: skip
+
+
+class Queries:
+    """The expressions of one experiment in one environment."""
+
+    def __init__(self, experiment: Experiment, environment: Environment) -> None:
+        self._experiment = experiment
+        self._environment = environment
+        self.selector = f'namespace="{environment.namespace}",experiment="{experiment.name}"'
+
+    def requests(self, function: str, window: str) -> str:
+        """Requests per second (`rate`) or in the window (`increase`)."""
+        counter = self._experiment.requests
+        return self._counted(counter.series, counter.scope, function, window)
+
+    def numerator(self, metric: Metric, function: str, window: str) -> str:
+        """Return what is counted or summed: events, requests over the bound, or the sum of a mean."""
+        total = self.denominator(metric, function, window)
+        if metric.kind == "ratio":
+            events = self._counted(metric.events, metric.scope, function, window)
+            present = f"({events} or 0 * {total})"
+            return f"clamp_min({total} - {present}, 0)" if metric.inverted else present
+        if metric.kind == "mean":
+            return self._part(metric, "_sum", function, window)
+        within = self._part(metric, "_bucket", function, window, le_matcher(metric.bound or 0.0))
+        return f"clamp_min({total} - {within}, 0)"
+
+    def denominator(self, metric: Metric, function: str, window: str) -> str:
+        """Return over what: the total of a ratio, or the count of a histogram."""
+        if metric.kind == "ratio":
+            return self._counted(metric.total, metric.scope, function, window)
+        return self._part(metric, "_count", function, window)
+
+    def value(self, metric: Metric, window: str) -> str:
+        """Return the metric itself: a share, or a mean in the histogram's unit."""
+        return f"{self.numerator(metric, 'rate', window)} / ({self.denominator(metric, 'rate', window)} > 0)"
+
+    def quantile(self, metric: Metric, quantile: float, window: str) -> str:
+        """Return a quantile interpolated between bucket bounds: for the eye, never for a verdict."""
+        buckets = self._part(metric, "_bucket", "rate", window, by="le, variant")
+        return f"histogram_quantile({quantile:g}, {buckets})"
+
+    def share(self, window: str) -> str:
+        """Return the observed share of requests."""
+        counted = self.requests("increase", window)
+        return f"{counted} / on () group_left () (sum({counted}) > 0)"
+
+    @property
+    def weight(self) -> str:
+        """Configured share of each variant, 0 to 1, as the rules record it."""
+        return f"{names.WEIGHT}{{{self.selector}}}"
+
+    def recorded(self, name: str, *matchers: str) -> str:
+        """Return a recorded series of this experiment."""
+        return f"{name}{{{','.join((self.selector, *matchers))}}}"
+
+    def weight_changes(self) -> str:
+        """Return one sample where a weight changed since the last evaluation."""
+        return f"changes(max by (variant) ({self.weight})[1m:]) > 0"
+
+    def chi_squared(self) -> str:
+        """Pearson's statistic of the observed against the configured split, over variants that should get traffic.
+
+        A variant without any series counts as zero requests: it is the worst mismatch, and must not vanish from the sum.
+        """
+        served = f"({self.weight} > 0)"
+        observed = f"({self.recorded(names.REQUESTS)} and {served} or 0 * {served})"
+        expected = self._expected()
+        return f"sum by (namespace, experiment) (({observed} - {expected}) ^ 2 / {expected})"
+
+    @property
+    def critical(self) -> float:
+        """Chi-squared beyond which the split is broken, for as many variants as get traffic."""
+        return _CHI2_CRITICAL[max(len(self._experiment.serving) - 2, 0)]
+
+    def mismatch(self, minimum: int = 5) -> str:
+        """Sample ratio mismatch within one stage: never across a change of weights, and only if each expected count suffices."""
+        enough = f"min by (namespace, experiment) ({self._expected()}) >= {minimum}"
+        moved = f"changes({self.weight}[{SETTLED}]) > 0 or ({self.weight} unless {self.weight} offset {SETTLED})"
+        on = "on (namespace, experiment)"
+        return (
+            f"{self.recorded(names.SRM)} > {self.critical:g} and {on} ({enough}) unless {on} ({moved})"
+        )
+
+    def _expected(self) -> str:
+        served = f"({self.weight} > 0)"
+        observed = f"({self.recorded(names.REQUESTS)} and {served})"
+        total = f"sum by (namespace, experiment) {observed}"
+        return f"({served} * on (namespace, experiment) group_left () {total})"
+
+    def over_limit(self, metric: Metric) -> str:
+        """Variants beyond the fixed limit in both windows, with enough requests."""
+        sign, limit = _worse(metric), _number(metric.limit or 0.0)
+        both = f"{self._value(names.SHORT, metric)} {sign} {limit} and {self._value(names.LONG, metric)} {sign} {limit}"
+        return f"{both} and on (variant) {self._enough(metric)}"
+
+    def worse_than_control(self, metric: Metric) -> str:
+        """Candidates worse than control by more than the margin in both windows, with enough requests in either arm."""
+        windows = [self._against_control(name, metric) for name in (names.SHORT, names.LONG)]
+        guarded = f"{windows[0]} and {windows[1]} and on (variant) {self._enough(metric)}"
+        control = f'{self._enough(metric, self._control("="))}'
+        guarded += f" and on (namespace, experiment) {control}"
+        if metric.kind == "mean":
+            return guarded
+        # The arm with the event that hurts: rare events need some before a ratio of rates means anything.
+        arm = "!=" if metric.direction == "lower" else "="
+        seen = self.recorded(names.EVENTS, f'metric="{metric.name}"', self._control(arm))
+        return f"{guarded} and on ({'variant' if arm == '!=' else 'namespace, experiment'}) {seen} >= 10"
+
+    def silent(self) -> str:
+        """Variants that should get traffic and count no request."""
+        counted = f"({self.recorded(names.REQUESTS)} > 0)"
+        return f"{self.weight} > 0 unless on (variant) {counted}"
+
+    def missing(self, metric: Metric) -> str:
+        """Variants that count requests, but have no value of the metric: no data is no good news."""
+        counted = f"{self.recorded(names.REQUESTS)} > 0"
+        return f"({counted}) unless on (variant) {self._value(names.LONG, metric)}"
+
+    def _against_control(self, name: str, metric: Metric) -> str:
+        candidate = self._value(name, metric, self._control("!="))
+        control = self._value(name, metric, self._control("="))
+        margin = metric.margin or 0.0
+        factor = 1 + margin if metric.direction == "lower" else 1 - margin
+        on = "on (namespace, experiment, metric) group_left ()"
+        return f"{candidate} {_worse(metric)} {on} ({_number(factor)} * {control})"
+
+    def _value(self, name: str, metric: Metric, *matchers: str) -> str:
+        return self.recorded(name, f'metric="{metric.name}"', *matchers)
+
+    def _control(self, operator: str) -> str:
+        return f'variant{operator}"{self._experiment.control.name}"'
+
+    def _enough(self, metric: Metric, *matchers: str) -> str:
+        return f"{self.recorded(names.REQUESTS, *matchers)} >= {metric.minimum_requests}"
+
+    def _part(
+        self, metric: Metric, suffix: str, function: str, window: str, matcher: str = "", by: str = "variant"
+    ) -> str:
+        """Return one part of a histogram or summary."""
+        assert metric.histogram is not None  # noqa: S101 (the kind says so; only mypy does not know)
+        series = metric.histogram
+        return self._sum(
+            [(series.metric + suffix, [*_matchers(series), *([matcher] if matcher else [])])],
+            metric.scope,
+            function,
+            window,
+            by,
+        )
+
+    def _counted(self, series: tuple[Series, ...], scope: Scope, function: str, window: str) -> str:
+        return self._sum([(one.metric, _matchers(one)) for one in series], scope, function, window, "variant")
+
+    def _sum(
+        self, counters: list[tuple[str, list[str]]], scope: Scope, function: str, window: str, by: str
+    ) -> str:
+        terms = [
+            term
+            for metric, matchers in counters
+            for term in self._by_variant(metric, matchers, scope, function, window)
+        ]
+        if len(counters) > 1:
+            # Counters of one server share their labels; a label of our own keeps `or` from dropping the second.
+            terms = [f'label_replace({term}, "part", "{i}", "", "")' for i, term in enumerate(terms)]
+        return f"sum by ({by}) ({' or '.join(terms)})"
+
+    def _by_variant(
+        self, metric: str, matchers: list[str], scope: Scope, function: str, window: str
+    ) -> list[str]:
+        """Rated series with a `variant` label, however the exporter names the variant."""
+
+        def rated(*more: str) -> str:
+            return f"{function}({metric}{{{','.join((*more, *matchers))}}}[{window}])"
+
+        if scope.kind == "variant":
+            return [rated(self.selector)]
+        if scope.kind == "label":
+            term = rated()
+            if scope.label == "variant":
+                return [term]
+            return [f'label_replace({term}, "variant", "$1", "{scope.label}", "(.*)")']
+        if scope.kind == "istio":
+            return [self._istio(rated)]
+        return self._envoy(rated)
+
+    def _istio(self, rated: _Rated) -> str:
+        variants = "|".join(variant.name for variant in self._experiment.variants)
+        service = kserve.service(names.isvc(self._experiment.name, f"({variants})"))
+        term = rated(
+            f'destination_service_namespace="{self._environment.namespace}"',
+            f'destination_service_name=~"{service}"',
+        )
+        return f'label_replace({term}, "variant", "$1", "destination_service_name", "{service}")'
+
+    def _envoy(self, rated: _Rated) -> list[str]:
+        """Clusters of the split's own rule; requests of testers, who choose a variant by header, do not count.
+
+        Names are httproute/<namespace>/<route>/rule/<i>/backend/<j> (envoyproxy/gateway: internal/ir/xds.go);
+        the split is the last rule, behind one rule for each variant's header.
+        """
+        route = f"httproute/{self._environment.namespace}/{names.route(self._experiment.name)}"
+        rule = f"{route}/rule/{len(self._experiment.variants)}"
+        return [
+            "label_replace({}, {}, {}, {}, {})".format(
+                rated(f'envoy_cluster_name="{rule}/backend/{index}"'),
+                '"variant"',
+                f'"{variant.name}"',
+                '""',
+                '""',
+            )
+            for index, variant in enumerate(self._experiment.serving)
+        ]
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Rated(Protocol):
+        def __call__(self, *matchers: str) -> str: ...
+
+
+def le_matcher(bound: float) -> str:
+    """Match a bucket bound as Go writes it (`1`) and as Python clients and Prometheus 3 do (`1.0`)."""
+    text = f"{bound:g}" if bound < 1e6 else f"{bound:.0f}"
+    return f'le=~"{text}(\\\\.0)?"' if bound == int(bound) else f'le="{text}"'
+
+
+def _worse(metric: Metric) -> str:
+    return ">" if metric.direction == "lower" else "<"
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+@lru_cache(maxsize=1024)
+def _matchers_of(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[str, ...]:
+    return tuple(_matcher(label, values) for label, values in labels)
+
+
+def _matchers(series: Series) -> list[str]:
+    return list(_matchers_of(series.labels))
+
+
+def _matcher(label: str, values: tuple[str, ...]) -> str:
+    """Exact for one value; else alternatives in which only `*` is special, so that no pattern of a user's reaches RE2."""
+    if len(values) == 1 and "*" not in values[0]:
+        return f"{label}={quoted(values[0])}"
+    pattern = "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in values)
+    return f"{label}=~{quoted(pattern)}"
+
+
+def quoted(text: str) -> str:
+    r"""Write a PromQL string literal: backslash, quote and line ends escaped (prometheus: strutil.Unquote)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -1,0 +1,152 @@
+"""Planned files become text: the only place that knows Jinja.
+
+Templates get no clock, no randomness and no environment, so the same input gives the same bytes. Values are data and
+never templates: `{{` in an experiment file is text. Templates that a repository brings run in Jinja's sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from json.encoder import encode_basestring  # type: ignore[attr-defined] # the C function; json.dumps wraps it
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from generator import resources
+from generator.manifest import Manifest
+from generator.problems import Place, Problem, ProblemsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from generator.manifest import Planned
+
+# Plain scalars that every YAML parser reads as the same text; names such as `null`, `on` or `1e3` are not among them.
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*|--[a-z][A-Za-z0-9_=./-]*")
+_RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
+
+
+@lru_cache(maxsize=4096)
+def scalar(text: str) -> str:
+    """Write a text as a YAML scalar on one line that reads back as the same text, plain where that is safe."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    if ('"' in text or "\\" in text) and text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return str(encode_basestring(text))
+
+
+def block(value: Any, indent: int) -> str:
+    """Write a map or list as indented YAML, beginning with a line end; for values whose shape templates do not know."""
+    pad = "\n" + " " * indent
+    if isinstance(value, dict):
+        return "".join(f"{pad}{scalar(str(k))}:{_child(v, indent + 2)}" for k, v in value.items()) or " {}"
+    return "".join(f"{pad}-{_item(v, indent)}" for v in value) or " []"
+
+
+def _child(value: Any, indent: int) -> str:
+    if isinstance(value, dict | list | tuple):
+        return block(value, indent if isinstance(value, dict) else indent - 2)
+    return " " + _leaf(value)
+
+
+def _item(value: Any, indent: int) -> str:
+    if isinstance(value, dict | list | tuple):
+        text = block(value, indent + 2)
+        return " " + text.lstrip() if value else text
+    return " " + _leaf(value)
+
+
+def _leaf(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else scalar(value)
+
+
+def _indented(text: str, width: int) -> str:
+    return text.replace("\n", "\n" + " " * width)
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+class Templates:
+    """The shipped templates, each of which a file of the same name in `overrides` replaces."""
+
+    def __init__(self, overrides: str = "", cache: str = "") -> None:
+        """`overrides` is a folder or ""; `cache` a folder for compiled templates or ""."""
+        self.shipped = resources.directory("templates")
+        self.overrides = overrides
+        self._own = frozenset(_names(overrides)) if overrides else frozenset()
+        self._environment = _environment([*([overrides] if overrides else []), self.shipped], bool(self._own), cache)
+
+    def file(self, template: str) -> str:
+        """Return where a template stands, for messages: below `templates/` of the repository or of Penstock."""
+        return f"templates/{template}" if template in self._own else f"penstock:templates/{template}"
+
+    def render(self, planned: Iterable[Planned]) -> list[Manifest]:
+        """Render files; a template's mistake is a ProblemsError with the template's file and line."""
+        return [Manifest(one, self._render(one)) for one in planned]
+
+    def _render(self, planned: Planned) -> str:
+        try:
+            return self._environment.get_template(planned.template).render(planned.values, id=planned.id) + "\n"
+        except jinja2.TemplateError as error:
+            raise ProblemsError((self._problem(planned, error),)) from None
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+            raise ProblemsError((self._problem(planned, error),)) from None
+
+    def _problem(self, planned: Planned, error: Exception) -> Problem:
+        name, line = _where(error, planned.template, (self.overrides, self.shipped))
+        return Problem(
+            "PS501",
+            Place(self.file(name), line, 1 if line else 0),
+            f"the template fails for {planned.id}: {error.args[0] if error.args else type(error).__name__}",
+            "mend the template, or remove it to use the one that Penstock ships",
+        )
+
+
+def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Environment:
+    kind = jinja2.Environment
+    if sandboxed:
+        from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415 (only repositories with own templates pay)
+
+        kind = SandboxedEnvironment
+    environment = kind(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 (YAML and JSON have filters of their own)
+        auto_reload=False,
+        bytecode_cache=jinja2.FileSystemBytecodeCache(cache, "%s.jinja") if cache and not sandboxed else None,
+    )
+    environment.filters.update(
+        q=scalar, j=encode_basestring, block=block, indented=_indented, number=_number
+    )
+    return environment
+
+
+def _names(folder: str) -> list[str]:
+    found = []
+    for place, _folders, files in os.walk(folder):
+        inner = os.path.relpath(place, folder)
+        found += [f if inner == "." else f"{inner}/{f}".replace(os.sep, "/") for f in files if f.endswith(".j2")]
+    return found
+
+
+def _where(error: Exception, template: str, roots: tuple[str, ...]) -> tuple[str, int]:
+    """Find the template and line that an error names, or the last frame of it that ran in a template."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return error.name or template, error.lineno
+    found, trace = (template, 0), error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        for root in roots:
+            if root and file.startswith(root + os.sep):
+                found = (os.path.relpath(file, root).replace(os.sep, "/"), trace.tb_lineno)
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,182 @@
+"""Problems and changes as text, JSON, workflow commands, SARIF or JUnit: every word that users and CI read of a run.
+
+Values of experiment files end up in all of these. Each format escapes them, so that none can forge a line of another
+one's syntax, and nothing unprintable reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from generator.problems import ERROR, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from generator.tree import Change
+
+FORMATS = ("text", "json", "github", "sarif", "junit")
+_UNSAFE = re.compile(r"[^ -~\u00a1-\u061b\u061d-\u200a\u2010-\u2027\u2030-\u205f\u2070-\ud7ff\uf900-\ufefe\uff00-\uffef]")
+
+
+def printable(text: str) -> str:
+    r"""Return the text with whatever a terminal would not print plainly written as `\x1b` or `\u202e`."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def problems(found: Sequence[Problem], form: str) -> str:
+    """Write problems in one of FORMATS, sorted by place; ends with a line end unless empty."""
+    safe = [
+        problem._replace(
+            message=printable(problem.message),
+            fix=printable(problem.fix),
+            path=printable(problem.path),
+            place=problem.place._replace(file=printable(problem.place.file)),
+        )
+        for problem in sorted(set(found), key=lambda one: (one.place, one.code, one.message))
+    ]
+    return _WRITERS[form](safe)
+
+
+def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> str:
+    """Write a whole run as JSON."""
+    import json  # noqa: PLC0415 (start-up time)
+
+    return (
+        json.dumps(
+            {
+                "problems": [_plain(problem) for problem in sorted(set(found), key=lambda one: (one.place, one.code))],
+                "changes": [change._asdict() for change in changes],
+                "unchanged": same,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+
+
+def count(found: Sequence[Problem]) -> str:
+    """Say how many errors and warnings there are, or "" for none."""
+    wrong = sum(problem.severity == ERROR for problem in set(found))
+    warned = len(set(found)) - wrong
+    parts = [_plural(wrong, "error")] * bool(wrong) + [_plural(warned, "warning")] * bool(warned)
+    return ", ".join(parts)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _text(found: Sequence[Problem]) -> str:
+    return "".join(
+        f"{problem.place}: {problem.severity} {problem.code}: {problem.message}\n"
+        + (f"    at {problem.path}\n" if problem.path and not problem.place.line else "")
+        + f"    {problem.fix}\n"
+        for problem in found
+    )
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {
+        "code": problem.code,
+        "severity": problem.severity,
+        "file": problem.place.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "path": problem.path,
+        "message": problem.message,
+        "fix": problem.fix,
+    }
+
+
+def _json(found: Sequence[Problem]) -> str:
+    return document(found, (), 0)
+
+
+def _github(found: Sequence[Problem]) -> str:
+    """Workflow commands; the escapes are those of actions/toolkit, packages/core/src/command.ts."""
+
+    def value(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def entry(text: str) -> str:
+        return value(text).replace(":", "%3A").replace(",", "%2C")
+
+    return "".join(
+        f"::{problem.severity} file={entry(problem.place.file)}"
+        + (f",line={problem.place.line},col={problem.place.column}" if problem.place.line else "")
+        + f",title={entry('Penstock ' + problem.code)}::{value(problem.message + '. ' + problem.fix)}\n"
+        for problem in found
+    )
+
+
+def _sarif(found: Sequence[Problem]) -> str:
+    """SARIF 2.1.0 (OASIS), as GitHub's code scanning reads it."""
+    import json  # noqa: PLC0415
+    from urllib.parse import quote  # noqa: PLC0415
+
+    results = [
+        {
+            "ruleId": problem.code,
+            "level": problem.severity,
+            "message": {"text": f"{problem.message}. {problem.fix}"},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote(problem.place.file)},
+                        "region": {
+                            "startLine": max(problem.place.line, 1),
+                            "startColumn": max(problem.place.column, 1),
+                        },
+                    }
+                }
+            ],
+        }
+        for problem in found
+    ]
+    rules = [{"id": code} for code in sorted({problem.code for problem in found})]
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": {"name": "Penstock", "rules": rules}}, "results": results}],
+    }
+    return json.dumps(log, indent=2) + "\n"
+
+
+def _junit(found: Sequence[Problem]) -> str:
+    """JUnit XML: a test case a problem, warnings among the passed ones, so that a green run stays green."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415, N817, S405 (writes only)
+
+    failures = sum(problem.severity == ERROR for problem in found)
+    suite = ET.Element(
+        "testsuite", name="penstock", tests=str(max(len(found), 1)), failures=str(failures), errors="0"
+    )
+    if not found:
+        ET.SubElement(suite, "testcase", classname="penstock", name="no problems")
+    for problem in found:
+        case = ET.SubElement(
+            suite, "testcase", classname=problem.place.file, name=f"{problem.code} {problem.place}"
+        )
+        kind = "failure" if problem.severity == ERROR else "system-out"
+        node = ET.SubElement(case, kind, {"message": problem.message} if kind == "failure" else {})
+        node.text = f"{problem.place}: {problem.message}\n{problem.fix}"
+    ET.indent(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
+
+
+_WRITERS: dict[str, Callable[[Sequence[Problem]], str]] = {
+    "text": _text,
+    "json": _json,
+    "github": _github,
+    "sarif": _sarif,
+    "junit": _junit,
+}

@@ -1,0 +1,120 @@
+"""The repository that Penstock stands in: where it begins, which environments and experiments it has."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from generator.problems import WARNING, PenstockError, Place, Problem
+
+ENVIRONMENTS = "environments"
+BASE = "base"
+
+
+class NotARepositoryError(PenstockError):
+    """There is no `environments` folder here or above."""
+
+    exit_code = 2
+
+
+class Inventory(NamedTuple):
+    """What a repository holds: experiment names by environment, names of base files, and stray files."""
+
+    root: str
+    environments: dict[str, tuple[str, ...]]
+    base: frozenset[str]
+    problems: tuple[Problem, ...]
+
+
+def find(start: str) -> str:
+    """Return the nearest folder, from `start` upwards, that has an `environments` folder; never beyond a Git repository."""
+    here = os.path.realpath(start)
+    while True:
+        if os.path.isdir(os.path.join(here, ENVIRONMENTS)):
+            return here
+        parent = os.path.dirname(here)
+        if parent == here or os.path.exists(os.path.join(here, ".git")):
+            raise NotARepositoryError(
+                f"there is no `{ENVIRONMENTS}` folder in {start} or above it; run `penstock init`, or name the "
+                "repository with -C"
+            )
+        here = parent
+
+
+def take(root: str) -> Inventory:
+    """List environments and experiments, in order of name."""
+    problems: list[Problem] = []
+    environments: dict[str, tuple[str, ...]] = {}
+    base: frozenset[str] = frozenset()
+    for name in _folders(os.path.join(root, ENVIRONMENTS)):
+        place = f"{ENVIRONMENTS}/{name}"
+        experiments = _experiments(root, f"{place}/experiments", problems)
+        if name == BASE:
+            base = frozenset(experiments)
+        elif os.path.lexists(os.path.join(root, environment_file(name))):
+            environments[name] = experiments
+        elif experiments:
+            problems.append(
+                Problem(
+                    "PS408",
+                    Place(place),
+                    f"the folder `{name}` has experiments, but no environment.yaml",
+                    f"add {environment_file(name)}, or move the experiments to {ENVIRONMENTS}/{BASE}",
+                )
+            )
+    return Inventory(root, environments, base, (*problems, *_unused(environments, base)))
+
+
+def environment_file(environment: str) -> str:
+    """Path of an environment's own file."""
+    return f"{ENVIRONMENTS}/{environment}/environment.yaml"
+
+
+def experiment_file(environment: str, experiment: str) -> str:
+    """Path of an experiment's file in an environment, or in the base."""
+    return f"{ENVIRONMENTS}/{environment}/experiments/{experiment}.yaml"
+
+
+def _folders(path: str) -> list[str]:
+    return sorted(
+        entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")
+    )
+
+
+def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, ...]:
+    names = []
+    try:
+        files = sorted(os.listdir(os.path.join(root, folder)))
+    except OSError:
+        return ()
+    for file in files:
+        stem, ending = os.path.splitext(file)
+        if file.startswith("."):
+            continue
+        if ending == ".yaml":
+            names.append(stem)
+        else:
+            problems.append(
+                Problem(
+                    "PS409",
+                    Place(f"{folder}/{file}"),
+                    "this is not an experiment file: experiments end in .yaml",
+                    f"rename it to {stem}.yaml, or move it elsewhere",
+                    severity=WARNING,
+                )
+            )
+    return tuple(names)
+
+
+def _unused(environments: dict[str, tuple[str, ...]], base: frozenset[str]) -> list[Problem]:
+    used = {name for names in environments.values() for name in names}
+    return [
+        Problem(
+            "PS410",
+            Place(experiment_file(BASE, name)),
+            f"no environment uses the base `{name}`, so it renders nothing",
+            f"add {ENVIRONMENTS}/<environment>/experiments/{name}.yaml, or delete it",
+            severity=WARNING,
+        )
+        for name in sorted(base - used)
+    ]

@@ -1,0 +1,55 @@
+"""What a schema cannot say: fields that must fit each other, KServe's limits, the environment's policy.
+
+Each rule is a function of one experiment in one environment; `RULES` is all of them, in the order of reading.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from generator.rules import policy, serving, traffic
+
+if TYPE_CHECKING:
+    from generator.document import Document
+    from generator.model import Environment, Experiment
+    from generator.problems import Problem
+
+
+class Rule(Protocol):
+    """A check; `document` only tells where a field stands."""
+
+    def __call__(
+        self, document: Document, experiment: Experiment, environment: Environment, /
+    ) -> list[Problem]:
+        """Return what is wrong, in any order."""
+
+
+RULES: tuple[Rule, ...] = (
+    traffic.name,
+    traffic.hostname,
+    traffic.shadow,
+    traffic.backend,
+    traffic.rollout,
+    traffic.envoy_clusters,
+    serving.lengths,
+    serving.runtime,
+    serving.model_name,
+    serving.go_templates,
+    serving.storage,
+    serving.resources,
+    serving.replicas,
+    serving.unequal_load,
+    serving.logger,
+    serving.batcher,
+    serving.reserved,
+    policy.storage,
+    policy.loggers,
+)
+
+
+def check(
+    document: Document, experiment: Experiment, environment: Environment, today: str
+) -> tuple[Problem, ...]:
+    """Apply every rule; `today` is a date such as `2027-12-31`."""
+    found = [problem for rule in RULES for problem in rule(document, experiment, environment)]
+    return (*traffic.expiry(document, experiment, today), *found)

@@ -1,0 +1,93 @@
+"""Rules of the environment's policy: where models may come from, and where payloads may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from generator.experiments import setting
+
+if TYPE_CHECKING:
+    from generator.document import Document
+    from generator.load import Path
+    from generator.model import Environment, Experiment
+    from generator.problems import Problem
+
+
+def storage(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """Models come from storage that the platform team allows; `storage: {key}` counts as `storage://<key>/<path>`."""
+    found = []
+    for variant in experiment.variants:
+        uri, key = variant.storage_uri, "storageUri"
+        if variant.storage:
+            uri, key = f"storage://{variant.storage.get('key', '')}/{variant.storage.get('path', '')}", "storage"
+        elsewhere = environment.policy.storage is not None and bool(variant.storage.get("parameters"))
+        if uri and (elsewhere or not permits(environment.policy.storage, uri)):
+            found.append(
+                document.problem(
+                    "PS370",
+                    setting(document, variant.name, key),
+                    f"environment {environment.name} does not allow models from `{uri}`"
+                    + (" with parameters, which may lead elsewhere" if elsewhere else ""),
+                    _allowed(environment.policy.storage),
+                )
+            )
+    return found
+
+
+def loggers(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """Payloads, which may be personal data, go to sinks that the platform team allows."""
+    found = {}
+    for variant in experiment.variants:
+        if variant.logger and not permits(environment.policy.loggers, variant.logger.url):
+            own: Path = ("spec", "variants", variant.name, "logging", "url")
+            logging = document.data["spec"]["variants"][variant.name].get("logging", {})  # type: ignore[index,call-overload,union-attr]
+            path = own if "url" in logging else ("spec", "logging", "url")  # type: ignore[operator]
+            found[path] = document.problem(
+                "PS371",
+                path,
+                f"environment {environment.name} does not allow payloads to be logged to `{variant.logger.url}`",
+                _allowed(environment.policy.loggers),
+            )
+    return list(found.values())
+
+
+def permits(prefixes: tuple[str, ...] | None, uri: str) -> bool:
+    """Tell whether a prefix covers the URI: same scheme, same host and port, path below it at a `/`.
+
+    A URI that a reader and a client could understand differently (user info, `..`, encoded slashes) is covered by
+    none. `prefixes` None permits everything.
+    """
+    if prefixes is None:
+        return True
+    target = _split(uri)
+    return target is not None and any(_covers(urlsplit(prefix), target) for prefix in prefixes)
+
+
+def _split(uri: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # reading a port that is not a number raises
+    except ValueError:
+        return None
+    segments = unquote(parts.path).split("/")
+    doubtful = "@" in parts.netloc or "\\" in uri or ".." in segments or "." in segments or "%" in parts.path
+    return None if doubtful else parts
+
+
+def _covers(prefix: SplitResult, target: SplitResult) -> bool:
+    base = prefix.path.rstrip("/")
+    return (
+        prefix.scheme == target.scheme
+        and _same_host(prefix.netloc.lower(), target.netloc.lower())
+        and (not base or target.path == base or target.path.startswith(base + "/"))
+    )
+
+
+def _same_host(allowed: str, host: str) -> bool:
+    return host.endswith(allowed[1:]) if allowed.startswith("*.") else host == allowed
+
+
+def _allowed(prefixes: tuple[str, ...] | None) -> str:
+    known = ", ".join(prefixes or ()) or "nothing"
+    return f"use what its policy allows ({known}), or ask the platform team to extend policy in its environment.yaml"

@@ -1,0 +1,463 @@
+"""Rules on what the InferenceServices may say: KServe's webhooks check almost none of it before pods fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from generator import kserve, names, quantities
+from generator.experiments import setting
+from generator.problems import WARNING
+
+if TYPE_CHECKING:
+    from generator.document import Document
+    from generator.model import Environment, Experiment, Variant
+    from generator.problems import Problem
+
+
+def lengths(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """No webhook checks the length of names; beyond these limits the service is accepted and never ready."""
+    most = kserve.NAME_LIMIT[environment.mode]
+    both = kserve.NAME_AND_NAMESPACE_LIMIT[environment.mode]
+    found = []
+    for variant in experiment.variants:
+        name = names.isvc(experiment.name, variant.name)
+        if len(name) > most or len(name) + len(environment.namespace) > both:
+            found.append(
+                document.problem(
+                    "PS340",
+                    ("spec", "variants", variant.name),
+                    f"the InferenceService `{name}` would have {len(name)} characters, and "
+                    f"{len(name) + len(environment.namespace)} with its namespace; KServe takes {most} and {both}",
+                    "shorten the experiment's or the variant's name",
+                    key=True,
+                )
+            )
+    return found
+
+
+def runtime(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """Format, version and protocol are compared as text, and a mismatch shows only in the status of the service."""
+    found = []
+    for variant in experiment.variants:
+        chosen = variant.runtime
+        if chosen.since > environment.kserve:
+            found.append(
+                document.problem(
+                    "PS341",
+                    setting(document, variant.name, "runtime"),
+                    f"{chosen.name} came with KServe {_dotted(chosen.since)}; {environment.name} runs "
+                    f"{_dotted(environment.kserve)}",
+                    "choose another runtime, or declare it in the environment's runtimes if it is installed",
+                )
+            )
+        if variant.format not in chosen.formats:
+            found.append(_format(document, variant))
+        elif variant.format_version and variant.format_version not in chosen.formats[variant.format]:
+            listed = ", ".join(f'"{version}"' for version in chosen.formats[variant.format])
+            found.append(
+                document.problem(
+                    "PS343",
+                    setting(document, variant.name, "formatVersion"),
+                    f'{chosen.name} lists {variant.format} {listed}, not "{variant.format_version}"; KServe compares '
+                    "versions as text",
+                    f"use {listed}, or leave formatVersion out",
+                )
+            )
+        if variant.protocol not in chosen.protocols:
+            found.append(
+                document.problem(
+                    "PS344",
+                    setting(document, variant.name, "protocol"),
+                    f"{chosen.name} does not speak {variant.protocol}",
+                    f"use {' or '.join(chosen.protocols)}, or another runtime",
+                )
+            )
+    return found + _one_protocol(document, experiment)
+
+
+def _format(document: Document, variant: Variant) -> Problem:
+    listed = ", ".join(sorted(variant.runtime.formats))
+    close = [name for name in variant.runtime.formats if name.lower() == variant.format.lower()]
+    return document.problem(
+        "PS342",
+        setting(document, variant.name, "format"),
+        f"{variant.runtime.name} does not serve `{variant.format}`",
+        f"write `{close[0]}`: KServe compares formats letter by letter" if close else f"it serves {listed}",
+    )
+
+
+def _one_protocol(document: Document, experiment: Experiment) -> list[Problem]:
+    control = experiment.control
+    return [
+        document.problem(
+            "PS345",
+            setting(document, variant.name, "protocol"),
+            f"`{variant.name}` speaks {variant.protocol}, but control `{control.name}` speaks {control.protocol}: one "
+            "route sends the same request to either",
+            "give all variants one protocol",
+        )
+        for variant in experiment.candidates
+        if variant.protocol != control.protocol
+    ]
+
+
+def model_name(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """All variants answer to one name: with another, a server says 404, and it looks like a terrible model."""
+    found = []
+    for variant in experiment.variants:
+        chosen = variant.runtime
+        if not (chosen.name_argument or chosen.name_env or chosen.name_from_artifact):
+            found.append(
+                document.problem(
+                    "PS346",
+                    setting(document, variant.name, "runtime"),
+                    f"{chosen.name} takes the model's name from the artifact, so Penstock cannot give all variants one "
+                    "name, and requests for the wrong name fail",
+                    "name the model alike in every artifact and say so with a runtime of the environment: "
+                    f"`runtimes: {{{chosen.name}: {{like: {chosen.name}, modelNameFromArtifact: true}}}}`",
+                )
+            )
+        option = chosen.name_argument or "--model_name"
+        spellings = {option, option.replace("_", "-"), option.replace("-", "_").replace("__", "--", 1)}
+        spellings |= {"--served_model_name", "--served-model-name"}
+        for index, argument in enumerate(variant.args):
+            if argument.split("=")[0] in spellings:
+                found.append(
+                    document.problem(
+                        "PS347",
+                        setting(document, variant.name, "args", index),
+                        f"`{argument}` sets the model's name, which Penstock sets to `{experiment.model_name}` for all "
+                        "variants",
+                        "remove the argument; spec.modelName says what the model is called",
+                    )
+                )
+        if any(name == (chosen.name_env or "MLSERVER_MODEL_NAME") for name, _value in variant.env):
+            found.append(
+                document.problem(
+                    "PS347",
+                    setting(document, variant.name, "env", chosen.name_env or "MLSERVER_MODEL_NAME"),
+                    f"the variable sets the model's name, which Penstock sets to `{experiment.model_name}` for all "
+                    "variants",
+                    "remove it; spec.modelName says what the model is called",
+                    key=True,
+                )
+            )
+    return found
+
+
+def go_templates(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """KServe runs the merged container through Go's templates: `{{` breaks the service or is substituted."""
+    found = []
+    for variant in experiment.variants:
+        texts: list[tuple[tuple[str | int, ...], str]] = [
+            (("args", index), argument) for index, argument in enumerate(variant.args)
+        ]
+        texts += [(("env", name), value) for name, value in variant.env if isinstance(value, str)]
+        found += [
+            document.problem(
+                "PS348",
+                setting(document, variant.name, *keys),
+                "`{{` is read as a Go template by KServe's controller, which breaks the service or replaces the text",
+                "put the text in a file of the model or in a ConfigMap",
+            )
+            for keys, text in texts
+            if "{{" in text
+        ]
+    return found
+
+
+def storage(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """A model comes from one place, by a scheme that KServe's storage initializer knows."""
+    found = []
+    for variant in experiment.variants:
+        if bool(variant.storage_uri) == bool(variant.storage):
+            has = "both storageUri and storage" if variant.storage else "neither storageUri nor storage"
+            found.append(
+                document.problem(
+                    "PS349",
+                    ("spec", "variants", variant.name),
+                    f"variant `{variant.name}` has {has}",
+                    "keep one: `storageUri: gs://bucket/path`, or `storage: {key: …, path: …}`",
+                    key=True,
+                )
+            )
+        scheme = variant.storage_uri.split("://")[0]
+        if scheme and scheme not in kserve.STORAGE_SCHEMES:
+            found.append(
+                document.problem(
+                    "PS350",
+                    setting(document, variant.name, "storageUri"),
+                    f"KServe does not load models from `{scheme}://`",
+                    f"use one of {', '.join(kserve.STORAGE_SCHEMES)}",
+                )
+            )
+    return found
+
+
+def resources(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """Quantities are canonical, requests are within limits, and GPUs have a limit."""
+    found = []
+    for variant in experiment.variants:
+        for part, amounts in (("requests", variant.requests), ("limits", variant.limits)):
+            for name, amount in amounts:
+                written = quantities.canonical(amount)
+                if written != amount:
+                    found.append(_quantity(document, variant, part, name, amount, written))
+        found += _bounds(document, variant)
+    return found
+
+
+def _quantity(
+    document: Document, variant: Variant, part: str, name: str, amount: str, written: str | None
+) -> Problem:
+    path = setting(document, variant.name, "resources", part, name)
+    if written is None:
+        return document.problem(
+            "PS351",
+            path,
+            f"`{amount}` is not a quantity that Kubernetes takes",
+            "write a number with a unit, such as 500m, 2 or 4Gi",
+        )
+    return document.problem(
+        "PS352",
+        path,
+        f"`{amount}` is not the canonical form: the cluster stores `{written}`, and Argo CD would report a difference "
+        "for ever",
+        f'write `"{written}"`',
+    )
+
+
+def _bounds(document: Document, variant: Variant) -> list[Problem]:
+    limits = dict(variant.limits)
+    found = _halves(document, variant)
+    for name, amount in variant.requests:
+        asked, limit = quantities.value(amount), quantities.value(limits.get(name, ""))
+        extended = "/" in name
+        if asked is None or (limit is None and not extended):
+            continue
+        if limit is None or (asked != limit if extended else asked > limit):
+            found.append(
+                document.problem(
+                    "PS353",
+                    setting(document, variant.name, "resources", "requests", name),
+                    f"`{variant.name}` requests {amount} of {name}, but its limit is {limits.get(name, 'not set')}",
+                    f"write the same amount of {name} under limits" if extended else "raise the limit",
+                )
+            )
+    return found
+
+
+def _halves(document: Document, variant: Variant) -> list[Problem]:
+    """The half of requests and limits that is left out stays the runtime's, and a pod refuses requests above limits."""
+    found = []
+    for name, default in kserve.RUNTIME_RESOURCES.items():
+        asked, limit = dict(variant.requests).get(name), dict(variant.limits).get(name)
+        if (asked is None) == (limit is None):
+            continue
+        part, amount = ("requests", asked) if limit is None else ("limits", limit)
+        theirs, ours = quantities.value(default), quantities.value(amount or "")
+        if ours is not None and theirs is not None and (ours > theirs if limit is None else ours < theirs):
+            other = "limit" if limit is None else "request"
+            found.append(
+                document.problem(
+                    "PS360",
+                    setting(document, variant.name, "resources", part, name),
+                    f"`{variant.name}` sets only the {part[:-1]} of {name} ({amount}); the runtime's own {other} of {default} "
+                    "stays, and the pod would be refused",
+                    f"set the {other} of {name} too",
+                )
+            )
+    return found
+
+
+def replicas(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """The webhook's own rules (component.go, inference_service_validation.go), and what it lets pass wrongly."""
+    found = []
+    for variant in experiment.variants:
+        found += [
+            document.problem("PS354", setting(document, variant.name, "replicas", key), message, fix)
+            for key, message, fix in _replica_mistakes(variant, environment.mode)
+        ]
+    return found
+
+
+def _replica_mistakes(variant: Variant, mode: str) -> list[tuple[str, str, str]]:
+    bounds, found = variant.replicas, []
+    if bounds.maximum is not None and bounds.minimum > bounds.maximum:
+        found.append(
+            (
+                "min",
+                f"min is {bounds.minimum}, but max is {bounds.maximum}",
+                "raise max, or lower min",
+            )
+        )
+    allowed = ("cpu", "memory") if mode == kserve.STANDARD else ("concurrency", "rps")
+    if bounds.metric and bounds.metric not in allowed:
+        found.append(
+            (
+                "metric",
+                f"in {mode} mode the autoscaler knows no `{bounds.metric}`",
+                f"use {' or '.join(allowed)}",
+            )
+        )
+    if mode == kserve.STANDARD and bounds.minimum < 1:
+        found.append(
+            ("min", "in Standard mode KServe makes 1 of min 0: nothing scales to zero", "write `min: 1`")
+        )
+    if mode == kserve.STANDARD and bounds.minimum == bounds.maximum and (bounds.target or bounds.metric):
+        key = "target" if bounds.target else "metric"
+        found.append((key, f"min and max are equal, so nothing scales and {key} means nothing", f"remove {key}"))
+    elif bounds.metric == "memory" and not bounds.target:
+        found.append(("metric", "memory has no default target in KServe", "add target, for example `target: 80`"))
+    if mode == kserve.STANDARD and (bounds.target or 0) > 100:
+        found.append(
+            ("target", f"target is a utilisation in percent, but is {bounds.target}", "use 1 to 100")
+        )
+    return found
+
+
+def unequal_load(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """With fixed, equal replicas an unequal split loads pods unequally, and latency compares load, not models."""
+    serving = experiment.serving
+    if len(serving) < 2 or not any(metric.histogram for metric in experiment.metrics):
+        return []
+    fixed = [v for v in serving if v.replicas.maximum is not None and v.replicas.minimum == v.replicas.maximum]
+    loads = [v.traffic / v.replicas.minimum for v in fixed if v.replicas.minimum]
+    if len(loads) < len(serving) or max(loads) < 2 * min(loads):
+        return []
+    return [
+        document.problem(
+            "PS355",
+            ("spec", "traffic"),
+            f"the split loads a pod of one variant {max(loads) / min(loads):.3g} times as much as one of another, so "
+            "latency metrics compare load as well as models",
+            "let replicas scale (max above min), or give each variant replicas in proportion to its traffic",
+            key=True,
+            severity=WARNING,
+        )
+    ]
+
+
+def logger(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """KServe's agent: no default mode, headers compared exactly, a comma in an annotation kills it."""
+    found = []
+    for variant in experiment.variants:
+        for keys, message, fix in _logger_mistakes(variant):
+            own: Any = document.data["spec"]["variants"][variant.name].get("logging") or {}  # type: ignore[index,call-overload,union-attr]
+            prefix = ("spec", "variants", variant.name) if not keys or keys[0] in own else ("spec",)
+            found.append(document.problem("PS356", (*prefix, "logging", *keys), message, fix, key=not keys))
+    return found
+
+
+def _logger_mistakes(variant: Variant) -> list[tuple[tuple[str | int, ...], str, str]]:
+    log, found = variant.logger, []
+    if log is None:
+        return []
+    keys: tuple[str | int, ...]
+    for key, value in (("mode", log.mode), ("url", log.url)):
+        if not value:
+            found.append(((), f"the logger of `{variant.name}` has no {key}, and KServe has no default", f"add {key}"))
+    for index, header in enumerate(log.headers):
+        form = "-".join(part[:1].upper() + part[1:].lower() for part in header.split("-"))
+        if form != header:
+            keys = ("metadataHeaders", index)
+            found.append(
+                (keys, f"KServe's agent compares header names exactly, and never sees `{header}`", f"write `{form}`")
+            )
+    annotations = dict(variant.pod_annotations)
+    for index, name in enumerate(log.annotations):
+        if "," in annotations.get(name, ""):
+            keys = ("metadataAnnotations", index)
+            found.append(
+                (keys, f"annotation `{name}` holds a comma, at which KServe's agent exits", "remove the comma, or the entry")
+            )
+    blob = not log.url.startswith("http")
+    if log.url and blob != bool(log.storage):
+        keys = ("url",)
+        found.append(
+            (
+                keys,
+                f"logging to `{log.url}` {'needs' if blob else 'takes no'} storage",
+                "add storage with path, key and parameters" if blob else "remove storage, or log to s3, gs or abfs",
+            )
+        )
+    return found
+
+
+def batcher(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """The batcher answers failures with 200 and never writes a status: the logger then logs no response at all."""
+    found = []
+    for variant in experiment.variants:
+        if variant.batcher is None:
+            continue
+        path = setting(document, variant.name, "batcher")
+        if variant.logger and variant.logger.mode != "request":
+            found.append(
+                document.problem(
+                    "PS357",
+                    path,
+                    f"`{variant.name}` has a batcher and logs responses: KServe's batcher sets no status, so its "
+                    "logger would never log a response",
+                    "remove the batcher, or log with `mode: request`",
+                    key=True,
+                )
+            )
+        if experiment.requests.series[0].metric.startswith("request_"):
+            found.append(
+                document.problem(
+                    "PS358",
+                    path,
+                    f"`{variant.name}` has a batcher, so its server counts batches, not requests: shares, sample ratio "
+                    "mismatch and error rates would be wrong",
+                    "count requests at the gateway: `requests: {use: istio}` or envoy-gateway",
+                    key=True,
+                    severity=WARNING,
+                )
+            )
+    return found
+
+
+def reserved(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """Labels and variables that KServe, Argo CD or Penstock own."""
+    found = []
+    for variant in experiment.variants:
+        for part, entries in (("podLabels", variant.pod_labels), ("podAnnotations", variant.pod_annotations)):
+            found += [
+                document.problem(
+                    "PS359",
+                    setting(document, variant.name, part, name),
+                    f"`{name}` belongs to {owner}",
+                    "choose another name",
+                    key=True,
+                )
+                for name, _value in entries
+                if (owner := _owner(name))
+            ]
+        if any(name == "PYTHONPATH" for name, _value in variant.env):
+            found.append(
+                document.problem(
+                    "PS359",
+                    setting(document, variant.name, "env", "PYTHONPATH"),
+                    "KServe's webhook refuses PYTHONPATH",
+                    "build an own runtime image instead",
+                    key=True,
+                )
+            )
+    return found
+
+
+def _owner(name: str) -> str:
+    if name == names.ENDPOINT_LABEL or name.startswith("penstock.dev/"):
+        return "Penstock"
+    if name.split("/")[0].endswith(("serving.kserve.io", "networking.kserve.io", "knative.dev")) or name in (
+        "component",
+        "app",
+    ):
+        return "KServe"
+    if name == "app.kubernetes.io/instance" or name.startswith("argocd.argoproj.io/"):
+        return "Argo CD, which would claim and prune KServe's children by it"
+    return ""
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

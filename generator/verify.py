@@ -1,0 +1,229 @@
+"""What was rendered is read back and checked, as the cluster would read it: never what was meant.
+
+A mistake in a template or in a patch is found here, by its object's path, before a byte is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from generator import load
+from generator.quantities import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from generator.crds import Catalog
+    from generator.load import Path
+    from generator.manifest import Manifest
+
+# k8s.io/apimachinery/pkg/util/validation: IsDNS1123Subdomain, IsQualifiedName, IsValidLabelValue.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_KEY = re.compile(
+    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+# A ConfigMap above this needs server-side apply, for its copy in an annotation is limited to 262144 bytes; and the
+# Prometheus Operator's ConfigMaps hold 524288 (prometheus-operator: pkg/operator/rules.go, MaxConfigMapDataSize).
+_MOST_BYTES = 250_000
+
+# Fields of an InferenceService that exist, or once did, and that no experiment may use.
+_FORBIDDEN: dict[Path, str] = {
+    ("spec", "traffic"): "spec.traffic is no field of KServe; traffic is weights on the route",
+    ("spec", "canary"): "spec.canary splits nothing before KServe 0.21, and hides variants from metrics and logger",
+    ("spec", "predictor", "canaryTrafficPercent"): "canaryTrafficPercent compares with whatever the cluster rolled out "
+    "last, so Git would not fix the split",
+    **{
+        ("spec", "predictor", old): f"`{old}:` is the old form, which KServe's webhook rewrites to `model:`"
+        for old in (
+            "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
+        )
+    },
+}  # fmt: skip
+
+
+class Finding(NamedTuple):
+    """A mistake in a rendered object, at a path in it; `pipeline` knows which file to blame."""
+
+    code: str
+    manifest: Manifest
+    path: Path
+    message: str
+    fix: str
+
+
+def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
+    """Check one rendered file alone."""
+    identity = manifest.planned.id
+    data, problems = load.parse(manifest.text.encode(), manifest.planned.path)
+    for problem in problems:
+        yield Finding(
+            "PS502", manifest, (), f"{identity} does not read back: {problem.message}", problem.fix
+        )
+    if problems:
+        return
+    if not isinstance(data, dict) or not isinstance(data.get("metadata", {}), dict):
+        yield Finding("PS502", manifest, (), f"{identity} is not a Kubernetes object", "write a mapping")
+        return
+    yield from _identity(manifest, data)
+    yield from _metadata(manifest, data)
+    accepted = catalog.accepts(identity.api_version, identity.kind, data)
+    if accepted is None:
+        yield Finding("PS507", manifest, (), f"no schema is known for {identity}", "give its CRD with --crds")
+    elif not accepted:
+        yield from _explained(manifest, data, catalog)
+    yield from _BY_KIND.get(identity.kind, _nothing)(manifest, data)
+
+
+def _identity(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    identity, metadata = manifest.planned.id, data.get("metadata", {})
+    planned: tuple[tuple[Path, str, Any], ...] = (
+        (("apiVersion",), identity.api_version, data.get("apiVersion")),
+        (("kind",), identity.kind, data.get("kind")),
+        (("metadata", "name"), identity.name, metadata.get("name", "")),
+        (("metadata", "namespace"), identity.namespace, metadata.get("namespace", "")),
+    )
+    for path, expected, found in planned:
+        if found != expected:
+            yield Finding(
+                "PS503",
+                manifest,
+                path,
+                f"{identity} has {path[-1]} `{found}` instead of `{expected}`",
+                "identity is Penstock's: write what the template that it ships writes",
+            )
+
+
+def _metadata(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    metadata, identity = data.get("metadata", {}), manifest.planned.id
+    if identity.name and not (_NAME.fullmatch(identity.name) and len(identity.name) <= 253):
+        yield Finding(
+            "PS504", manifest, ("metadata", "name"), f"`{identity.name}` is no DNS name", "shorten or change it"
+        )
+    for part in ("labels", "annotations"):
+        entries = metadata.get(part)
+        for key, value in entries.items() if isinstance(entries, dict) else ():
+            wrong = not _KEY.fullmatch(key) or not isinstance(value, str)
+            if wrong or (part == "labels" and not _VALUE.fullmatch(value)):
+                yield Finding(
+                    "PS504",
+                    manifest,
+                    ("metadata", part, key),
+                    f"{identity}: `{key}: {value}` is not a valid entry of {part}",
+                    "labels take at most 63 letters, digits, '-', '_' and '.'; all values are text",
+                )
+
+
+def _explained(manifest: Manifest, data: dict[str, Any], catalog: Catalog) -> Iterator[Finding]:
+    from generator import explain  # noqa: PLC0415 (imports jsonschema, which only a mistake needs)
+
+    identity = manifest.planned.id
+    schema = catalog.schema(identity.api_version, identity.kind) or {}
+    for finding in explain.findings(data, schema):
+        yield Finding(
+            "PS506", manifest, finding.path, f"{identity}: {finding.message}", finding.fix
+        )
+
+
+def _nothing(_manifest: Manifest, _data: dict[str, Any]) -> Iterator[Finding]:
+    return iter(())
+
+
+def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    for path, reason in _FORBIDDEN.items():
+        if _at(data, path) is not None:
+            yield Finding("PS508", manifest, path, f"{manifest.planned.id}: {reason}", "remove it")
+    if not manifest.planned.patch:
+        return
+    planned = manifest.planned.values
+    owned: tuple[tuple[Path, tuple[tuple[str, str], ...]], ...] = (
+        (("metadata", "labels"), planned["labels"]),
+        (("metadata", "annotations"), planned["annotations"]),
+        (("spec", "predictor", "labels"), planned["pod_labels"]),
+    )
+    for path, entries in owned:
+        for key, value in entries:
+            if _at(data, (*path, key)) != value:
+                yield Finding(
+                    "PS508",
+                    manifest,
+                    (*path, key),
+                    f"{manifest.planned.id}: the patch changes `{key}`, by which Penstock knows the variant",
+                    "leave it out of the patch",
+                )
+    yield from _patched(manifest, data)
+
+
+def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    """A patch may set what the experiment's own fields are checked for."""
+    for path, text in _strings(data, ()):
+        if "{{" in text:
+            message = "`{{` is read as a Go template by KServe's controller"
+            yield Finding("PS348", manifest, path, f"{manifest.planned.id}: {message}", "remove it")
+        if len(path) > 1 and path[-2] in ("requests", "limits") and canonical(text) not in (text, None):
+            message = f"`{text}` is not the canonical form `{canonical(text)}`"
+            yield Finding("PS352", manifest, path, f"{manifest.planned.id}: {message}", "write the canonical form")
+
+
+def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _strings(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _strings(value, (*path, index))
+
+
+def _config_map(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    for key, text in (data.get("data") or {}).items():
+        if key.endswith(".json"):
+            yield from _dashboard(manifest, ("data", key), text)
+
+
+def _grafana_dashboard(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    yield from _dashboard(manifest, ("spec", "json"), _at(data, ("spec", "json")) or "")
+
+
+def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
+    identity = manifest.planned.id
+    try:
+        board = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield Finding("PS509", manifest, path, f"{identity}: the dashboard is no JSON: {error}", "mend the template")
+        return
+    expected = (manifest.planned.values["uid"], manifest.planned.values["title"])
+    if not isinstance(board, dict) or (board.get("uid"), board.get("title")) != expected:
+        yield Finding(
+            "PS509",
+            manifest,
+            path,
+            f"{identity}: the dashboard must have the uid `{expected[0]}` and the title `{expected[1]}`: two of one uid "
+            "or title freeze Grafana's provider",
+            "write {{ uid | j }} and {{ title | j }} in the template",
+        )
+
+
+def _size(manifest: Manifest) -> Iterator[Finding]:
+    if len(manifest.text.encode()) > _MOST_BYTES:
+        message = f"{manifest.planned.id} has more than {_MOST_BYTES} bytes, which client-side apply refuses"
+        yield Finding("PS511", manifest, (), message, "use fewer metrics or variants")
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        if not isinstance(data, dict) or part not in data:
+            return None
+        data = data[part]
+    return data
+
+
+_BY_KIND = {
+    "InferenceService": _inference_service,
+    "ConfigMap": _config_map,
+    "GrafanaDashboard": _grafana_dashboard,
+}

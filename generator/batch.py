@@ -1,4 +1,4 @@
-"""Many experiments in one run: choosing them, spreading them over processes, and writing all of them or none.
+"""The work of a run: spread over processes, checked as a whole, and written all or not at all.
 
 Nothing here grows with the number of experiments: a worker holds one at a time, its files wait on disk, and so do its
 outcomes.
@@ -12,82 +12,209 @@ import pickle
 import signal
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
-from generator import claims, names, pipeline, plan, resources, tree
-from generator.freshness import Freshness, folder
+from generator import claims, freshness, names, pipeline, plan, tree
 from generator.problems import PenstockError, Problem, ProblemsError, errors
+from generator.readback import Reader
 from generator.render import Templates
-from generator.repository import ENVIRONMENTS, experiment_file
+from generator.repository import AREAS, ENVIRONMENTS, experiment_file, folder
+from generator.run import Job, Outcome, Result, orphans
 from generator.seal import seal
+from generator.verify import verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from generator.manifest import Manifest
-    from generator.repository import Inventory
+    from generator.run import Options, Work
     from generator.tree import Change
 
-# Below this a second process costs more than it saves.
-_WORTH_FORKING = 64
+    Worker = Callable[[list[Job]], Iterator[Outcome]]
+
+# Below this many experiments for each, a second process costs more than it saves.
+_WORTH_FORKING = 32
 
 
 class WorkerError(PenstockError):
     """A worker process died."""
 
 
-class Job(NamedTuple):
-    """One experiment of one environment; without a name, the environment's own files."""
-
-    environment: str
-    name: str
-    in_base: bool = False
-    inputs: int = 0
-
-
-class Outcome(NamedTuple):
-    """What became of a job."""
-
-    job: Job
-    changes: tuple[Change, ...]
-    problems: tuple[Problem, ...]
-    claims: tuple[str, ...] = ()
-    until: str = ""
+def do(work: Work) -> Result:
+    """Build what is stale, check it against everything else and, if wanted, write it."""
+    batch = Batch(work)
+    if not work.options.write:
+        return batch.result()
+    root = work.inventory.root
+    with tree.lock(root):
+        tree.recover(root, (ENVIRONMENTS,))
+        return batch.result()
 
 
-class Options(NamedTuple):
-    """What a run may do. `write` false compares only; `compare` false checks the input alone."""
+def manifests(work: Work, problems: list[Problem]) -> Iterator[str]:
+    """Yield the sealed text of every file of the stale experiments, one by one; adds to `problems` what is wrong."""
+    batch = Batch(work)
+    problems += batch.open_sites()
+    for job in work.stale:
+        if job.environment in batch.sites:
+            try:
+                built = batch.build(job)
+            except ProblemsError as error:
+                problems += error.problems
+                continue
+            problems += built.problems
+            yield from (seal(one.planned.source, one.text) for one in built.manifests)
 
-    today: str
-    compare: bool = True
-    write: bool = False
-    force: bool = False
-    use_cache: bool = True
-    workers: int = 0
-    crds: str = ""
 
+class Batch:
+    """What all jobs of a run share."""
 
-class Result:
-    """The outcomes of a run, which may be iterated over again and again; `fresh` counts files not even looked at."""
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.options: Options = work.options
+        self.root = work.inventory.root
+        self.templates = Templates(work.overrides, _compiled(work.options))
+        self.reader = Reader()
+        self.sites: dict[str, pipeline.Site] = {}
 
-    def __init__(
-        self, spools: Iterable[Iterable[Outcome]], own: Iterable[Outcome], fresh: int, extra: list[Problem] | None = None
-    ) -> None:
-        self._spools = spools
-        self._own = own
-        self.fresh = fresh
-        self.extra = extra if extra is not None else []
+    def result(self) -> Result:
+        """Do the jobs, check them against each other, commit if all is well, and remember what is right."""
+        problems = self.open_sites()
+        stale = [job for job in self.work.stale if job.environment in self.sites]
+        areas = [tree.Staging.open(self.root, ENVIRONMENTS) for _ in range(self._workers(len(stale)) + 1)]
+        try:
+            outcomes = _spread(stale, [self._worker(area) for area in areas[1:]])
+            listed = [self._listing(name, areas[0]) for name in self.work.listings if name in self.sites]
+            result = Result([*outcomes, listed], problems, self.work.files)
+            problems += self._conflicts(result)
+            wrong = bool(errors(list(result.problems())))
+            if self.options.write and not wrong:
+                tree.commit(areas)
+        finally:
+            for area in areas:
+                area.abandon()
+        if not wrong:
+            self._remember(result)
+        return result
 
-    def __iter__(self) -> Iterator[Outcome]:
-        for spool in self._spools:
-            yield from spool
-        yield from self._own
+    def open_sites(self) -> list[Problem]:
+        """Read the chosen environments; what is wrong with one is said once, and its experiments are left alone."""
+        problems: list[Problem] = []
+        for name in self.work.chosen:
+            try:
+                self.sites[name] = pipeline.site(self.root, name, self.options.crds)
+            except ProblemsError as error:
+                problems += error.problems
+        return problems
 
-    def problems(self) -> Iterator[Problem]:
-        """All problems of the run."""
-        yield from self.extra
-        for outcome in self:
-            yield from outcome.problems
+    def build(self, job: Job) -> pipeline.Build:
+        """Build one experiment; ProblemsError if anything is wrong with it."""
+        return pipeline.build(
+            self.root,
+            self.sites[job.environment],
+            job.name,
+            in_base=job.in_base,
+            templates=self.templates,
+            reader=self.reader,
+            today=self.options.today,
+        )
+
+    def _workers(self, jobs: int) -> int:
+        if not hasattr(os, "fork"):
+            return 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(self.options.workers or cores, jobs // _WORTH_FORKING))
+
+    def _worker(self, area: tree.Staging) -> Worker:
+        def outcomes(jobs: list[Job]) -> Iterator[Outcome]:
+            for job in jobs:
+                try:
+                    yield self._outcome(job, area)
+                except ProblemsError as error:
+                    yield Outcome(job, (), error.problems)
+
+        return outcomes
+
+    def _outcome(self, job: Job, area: tree.Staging) -> Outcome:
+        built = self.build(job)
+        changes: list[Change] = []
+        problems: list[Problem] = []
+        if self.options.compare:
+            owned = tuple(folder(job.environment, one, job.name) for one in AREAS)
+            changes, problems = self._compare(owned, built.manifests, area)
+        found = (*built.problems, *problems)
+        return Outcome(job, tuple(changes), found, built.claims, built.experiment.expires)
+
+    def _compare(
+        self, owned: tuple[str, ...], built: Iterable[Manifest], area: tree.Staging
+    ) -> tuple[list[Change], list[Problem]]:
+        """Compare with the disk, and stage the difference."""
+        sealed = {one.planned.path: seal(one.planned.source, one.text) for one in built}
+        changes, problems = tree.compare(self.root, owned, sealed, force=self.options.force)
+        if self.options.write and not errors(problems):
+            for change in changes:
+                if change.action == tree.DELETE:
+                    area.delete(change.path)
+                elif change.action != tree.SAME:
+                    area.stage(change.path, sealed[change.path])
+        return changes, problems
+
+    def _listing(self, environment: str, area: tree.Staging) -> Outcome:
+        """List the folders of all experiments, and delete those of experiments that are declared no more."""
+        declared = self.work.inventory.environments[environment]
+        left = orphans(self.work.inventory, environment)
+        if self.work.chosen[environment] != declared:
+            # Chosen in part: list what is there or comes now, and leave to a whole run what is to go.
+            left = []
+            declared = tuple(one for one in declared if self._present(environment, one))
+        planned = plan.listings(environment, declared)
+        built, _ = verified(self.templates.render(planned), self.sites[environment].catalog, self.reader)
+        own = () if declared else tuple(one for one in (folder(environment), *_areas(environment)) if self._is_folder(one))
+        changes, problems = self._compare((*left, *own), built, area)
+        return Outcome(Job(environment, ""), tuple(changes), tuple(problems))
+
+    def _present(self, environment: str, name: str) -> bool:
+        return name in self.work.chosen[environment] or self._is_folder(folder(environment, AREAS[0], name))
+
+    def _is_folder(self, place: str) -> bool:
+        return os.path.isdir(f"{self.root}/{place}")  # noqa: PTH112
+
+    def _conflicts(self, result: Result) -> list[Problem]:
+        """Look for what two experiments claim, among those built now and those known from before."""
+        known = self.work.known
+
+        def prints() -> Iterator[str]:
+            yield from (known.claims(job.environment, job.name) for job in self.work.fresh)
+            yield from (claims.fingerprint(outcome.claims) for outcome in result)
+
+        suspects = claims.suspects(prints)
+        if not suspects:
+            return []
+        found = [
+            (outcome.job, outcome.claims)
+            for outcome in result
+            if claims.any_of(claims.fingerprint(outcome.claims), suspects)
+        ]
+        for job in self.work.fresh:
+            if claims.any_of(known.claims(job.environment, job.name), suspects):
+                found.append((job, self.build(job).claims))
+        return claims.conflicts(
+            (claim, experiment_file(job.environment, job.name)) for job, claimed in sorted(found) for claim in claimed
+        )
+
+    def _remember(self, result: Result) -> None:
+        """Note what is on disk and right. What warned is looked at again, to warn again."""
+        known = self.work.known
+        for outcome in result:
+            job = outcome.job
+            settled = self.options.write or all(change.action == tree.SAME for change in outcome.changes)
+            if not (self.options.compare and settled) or outcome.problems:
+                continue
+            if job.name:
+                known.note(job.environment, job.name, job.inputs, outcome.until, claims.fingerprint(outcome.claims))
+            else:
+                known.note_listing(job.environment, self.work.inventory.environments[job.environment])
+        known.save()
 
 
 class Spool:
@@ -96,23 +223,17 @@ class Spool:
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
 
-    def fill(self, outcomes: Iterator[Outcome]) -> None:
-        """Write outcomes as they come."""
+    def fill(self, outcomes: Iterable[Outcome | PenstockError]) -> None:
+        """Write outcomes as they come; an error among them ends the reading."""
         for outcome in outcomes:
             pickle.dump(outcome, self._file, pickle.HIGHEST_PROTOCOL)
-        self._file.flush()
-
-    def fail(self, error: PenstockError) -> None:
-        """Leave an error instead of further outcomes."""
-        pickle.dump(error, self._file, pickle.HIGHEST_PROTOCOL)
         self._file.flush()
 
     def __iter__(self) -> Iterator[Outcome]:
         self._file.seek(0)
         while True:
             try:
-                # Our own anonymous file, written by our own children.
-                outcome = pickle.load(self._file)  # noqa: S301
+                outcome = pickle.load(self._file)  # noqa: S301 (our own anonymous file, written by our own children)
             except EOFError:
                 return
             if isinstance(outcome, PenstockError):
@@ -120,249 +241,40 @@ class Spool:
             yield outcome
 
 
-def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Result:
-    """Build the chosen experiments and, if wanted, write them: all, or none if anything is wrong.
-
-    `chosen` maps environments to experiments. Files of experiments that are declared no more are deleted only in
-    environments that are chosen whole.
-    """
-    overrides = _overrides(inventory.root)
-    known = Freshness(inventory.root, (overrides, options.crds), options.today)
-    fresh, stale, count = _sorted_out(inventory, chosen, known, options)
-    listings = _unlisted(inventory, chosen, known, options)
-    if not stale and not listings:
-        return Result((), (), count)
-    run_ = _Run(inventory, chosen, options, known, Templates(overrides, _compiled(options)))
-    if not options.write:
-        return run_.result(fresh, stale, listings, count)
-    with tree.lock(inventory.root):
-        tree.recover(inventory.root, (ENVIRONMENTS,))
-        return run_.result(fresh, stale, listings, count)
-
-
-def _overrides(root: str) -> str:
-    """Return the repository's own templates, unless they are the shipped ones: in Penstock's own checkout."""
-    place = f"{root}/templates"
-    own = os.path.isdir(place) and not os.path.samefile(place, resources.directory("templates"))
-    return place if own else ""
-
-
 def _compiled(options: Options) -> str:
     """Return a private folder for compiled templates, or "" where none can be had."""
-    place = f"{folder()}/templates" if folder() and options.use_cache else ""
+    place = f"{freshness.folder()}/templates" if freshness.folder() and options.use_cache else ""
     try:
         if place:
-            os.makedirs(place, mode=0o700, exist_ok=True)
+            os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
     except OSError:
         return ""
     return place
 
 
-def _sorted_out(
-    inventory: Inventory, chosen: dict[str, tuple[str, ...]], known: Freshness, options: Options
-) -> tuple[list[Job], list[Job], int]:
-    """Part the jobs in those known to be right and those to do, with the number of right files."""
-    fresh, stale, count = [], [], 0
-    for environment, experiments in chosen.items():
-        for name in experiments:
-            in_base = name in inventory.base
-            inputs = known.inputs(environment, name, in_base=in_base)
-            files = known.files(environment, name, inputs) if options.use_cache else 0
-            count += files
-            (fresh if files else stale).append(Job(environment, name, in_base, inputs))
-    return fresh, stale, count
+def _areas(environment: str) -> tuple[str, ...]:
+    return tuple(folder(environment, area) for area in AREAS)
 
 
-def _unlisted(
-    inventory: Inventory, chosen: dict[str, tuple[str, ...]], known: Freshness, options: Options
-) -> list[str]:
-    """Return environments whose own files may be out of date, or that hold files of experiments declared no more."""
-    return [
-        name
-        for name in (chosen if options.compare else ())
-        if not (options.use_cache and known.listing(name, inventory.environments[name]))
-        or _orphans(inventory, name)
-    ]
-
-
-def _orphans(inventory: Inventory, environment: str) -> list[str]:
-    """Folders of experiments that the environment does not declare."""
-    declared = set(inventory.environments[environment])
-    found = []
-    for area in names.AREAS:
-        place = plan.folder(environment, area)
-        try:
-            present = os.scandir(f"{inventory.root}/{place}")
-        except OSError:
-            continue
-        found += [f"{place}/{e.name}" for e in present if e.name not in declared and e.is_dir(follow_symlinks=False)]
-    return sorted(found)
-
-
-class _Run:
-    """The work that is left once everything known to be right is set aside."""
-
-    def __init__(
-        self,
-        inventory: Inventory,
-        chosen: dict[str, tuple[str, ...]],
-        options: Options,
-        known: Freshness,
-        templates: Templates,
-    ) -> None:
-        self.inventory = inventory
-        self.chosen = chosen
-        self.options = options
-        self.known = known
-        self.templates = templates
-        self.sites: dict[str, pipeline.Site] = {}
-
-    def result(self, fresh: list[Job], stale: list[Job], listings: list[str], count: int) -> Result:
-        """Do the jobs, check them against each other, and commit if all is well."""
-        problems = self._open_sites()
-        stale = [job for job in stale if job.environment in self.sites]
-        workers = self._workers(len(stale))
-        areas = [tree.Staging.open(self.inventory.root, ENVIRONMENTS) for _ in range(workers + 1)]
-        try:
-            spools = _spread(stale, [lambda jobs, area=area: self._outcomes(jobs, area) for area in areas[:-1]])
-            own = [self._own_files(name, areas[-1]) for name in listings if name in self.sites]
-            result = Result(spools, own, count, problems)
-            problems += self._conflicts(fresh, result)
-            failed = bool(errors(list(result.problems())))
-            if self.options.write and not failed:
-                tree.commit(areas)
-        finally:
-            for area in areas:
-                area.abandon()
-        if not failed:
-            self._note(result)
-        return result
-
-    def _open_sites(self) -> list[Problem]:
-        problems: list[Problem] = []
-        for name in self.chosen:
-            try:
-                self.sites[name] = pipeline.site(self.inventory.root, name, self.options.crds)
-                problems += self.sites[name].problems
-            except ProblemsError as error:
-                problems += error.problems
-        return problems
-
-    def _workers(self, jobs: int) -> int:
-        if not hasattr(os, "fork"):
-            return 1
-        most = self.options.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return max(1, min(most, jobs // _WORTH_FORKING))
-
-    def _outcomes(self, jobs: list[Job], area: tree.Staging) -> Iterator[Outcome]:
-        for job in jobs:
-            try:
-                yield self._outcome(job, area)
-            except ProblemsError as error:
-                yield Outcome(job, (), error.problems)
-
-    def _outcome(self, job: Job, area: tree.Staging) -> Outcome:
-        site = self.sites[job.environment]
-        built = pipeline.build(
-            self.inventory.root,
-            site,
-            job.name,
-            in_base=job.in_base,
-            templates=self.templates,
-            today=self.options.today,
-        )
-        taken, until = built.claims, built.experiment.expires
-        if not self.options.compare:
-            return Outcome(job, (), built.problems, taken, until)
-        owned = tuple(plan.folder(job.environment, area, job.name) for area in names.AREAS)
-        changes, problems = self._compared(owned, built.manifests, area)
-        return Outcome(job, changes, (*built.problems, *problems), taken, until)
-
-    def _compared(
-        self, owned: tuple[str, ...], manifests: Iterable[Manifest], area: tree.Staging
-    ) -> tuple[tuple[Change, ...], list[Problem]]:
-        """Compare with the disk and stage the difference."""
-        sealed = {one.planned.path: seal(one.planned.source, one.text) for one in manifests}
-        changes, problems = tree.compare(self.inventory.root, owned, sealed, force=self.options.force)
-        if self.options.write and not errors(problems):
-            for change in changes:
-                if change.action == tree.DELETE:
-                    area.delete(change.path)
-                elif change.action != tree.SAME:
-                    area.stage(change.path, sealed[change.path])
-        return tuple(changes), problems
-
-    def _own_files(self, environment: str, area: tree.Staging) -> Outcome:
-        """List the folders of all areas, and delete those of experiments that are declared no more."""
-        declared = self.inventory.environments[environment]
-        orphans = _orphans(self.inventory, environment)
-        if self.chosen[environment] != declared:  # chosen in part: what others left, or will render, is theirs
-            orphans = []
-            declared = tuple(name for name in declared if name in self.chosen[environment] or self._rendered(environment, name))
-        planned = plan.listings(environment, declared)
-        owned = tuple(orphans) if declared else (plan.folder(environment, "").rstrip("/"),)
-        changes, problems = self._compared(owned, self.templates.render(planned), area)
-        return Outcome(Job(environment, ""), changes, tuple(problems))
-
-    def _rendered(self, environment: str, name: str) -> bool:
-        return os.path.isdir(f"{self.inventory.root}/{plan.folder(environment, names.AREAS[0], name)}")
-
-    def _conflicts(self, fresh: list[Job], result: Result) -> list[Problem]:
-        """Look for things that two experiments claim, among those built now and those known from before."""
-
-        def prints() -> Iterator[str]:
-            yield from (self.known.claims(job.environment, job.name) for job in fresh)
-            yield from (claims.fingerprint(outcome.claims) for outcome in result)
-
-        suspects = claims.suspects(prints)
-        if not suspects:
-            return []
-        again = [job for job in fresh if claims.any_of(self.known.claims(job.environment, job.name), suspects)]
-        found = [outcome for outcome in result if claims.any_of(claims.fingerprint(outcome.claims), suspects)]
-        silent = _Run(self.inventory, self.chosen, self.options._replace(compare=False), self.known, self.templates)
-        silent.sites = self.sites
-        found += silent._outcomes(again, tree.Staging(self.inventory.root, ""))
-        return claims.conflicts(
-            (claim, experiment_file(outcome.job.environment, outcome.job.name))
-            for outcome in sorted(found, key=lambda one: one.job)
-            for claim in outcome.claims
-        )
-
-    def _note(self, result: Result) -> None:
-        """Remember what is on disk and right; what warned is looked at again, to warn again."""
-        for outcome in result:
-            job, settled = outcome.job, self.options.write or all(c.action == tree.SAME for c in outcome.changes)
-            if not self.options.compare or not settled or outcome.problems:
-                continue
-            if job.name:
-                self.known.note(job.environment, job.name, job.inputs, outcome.until, claims.fingerprint(outcome.claims))
-            else:
-                self.known.note_listing(job.environment, self.inventory.environments[job.environment])
-        self.known.save()
-
-
-def _spread(jobs: list[Job], workers: list[Callable[[list[Job]], Iterator[Outcome]]]) -> list[Iterable[Outcome]]:
+def _spread(jobs: list[Job], workers: list[Worker]) -> list[Iterable[Outcome]]:
     """Do the jobs in as many processes as there are workers; a single one works in this process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: collecting them is wasted time
-    if len(workers) == 1 and len(jobs) <= _WORTH_FORKING:
+    if len(jobs) <= _WORTH_FORKING:
         return [list(workers[0](jobs))]
     spools = [Spool() for _ in workers]
     if len(workers) == 1:
         spools[0].fill(workers[0](jobs))
         return [*spools]
     size = -(-len(jobs) // len(workers))
-    children = [
-        _start(worker, jobs[index * size : (index + 1) * size], spool)
-        for index, (worker, spool) in enumerate(zip(workers, spools, strict=True))
-    ]
-    _wait(children)
+    parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    _wait([_start(worker, part, spool) for worker, part, spool in zip(workers, parts, spools, strict=False)])
     return [*spools]
 
 
-def _start(worker: Callable[[list[Job]], Iterator[Outcome]], jobs: list[Job], spool: Spool) -> int:
-    """Fork a process that fills a spool; it never returns from here."""
+def _start(worker: Worker, jobs: list[Job], spool: Spool) -> int:
+    """Fork a process that fills a spool. Only the parent returns."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -373,7 +285,7 @@ def _start(worker: Callable[[list[Job]], Iterator[Outcome]], jobs: list[Job], sp
         spool.fill(worker(jobs))
         status = 0
     except PenstockError as error:
-        spool.fail(error)
+        spool.fill((error,))
         status = 0
     finally:
         if status:
@@ -389,7 +301,7 @@ def _wait(children: list[int]) -> None:
             _, status = os.waitpid(left[0], 0)
             left.pop(0)
             if status:
-                raise WorkerError("a worker process died; the run was given up, and nothing was written")
+                raise WorkerError("a worker process died, so the run was given up; no file was changed")
     finally:
         for child in left:
             os.kill(child, signal.SIGTERM)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from generator.batch import Options, Result
+    from generator.run import Options, Result
     from generator.repository import Inventory
 
 _FORMATS = ("text", "json", "github", "sarif", "junit")
@@ -97,11 +97,11 @@ def validate(
 
     EXPERIMENTS are names; all if left out. Exits with 1 if anything is wrong.
     """
-    from generator import batch, report  # noqa: PLC0415 (start-up time)
+    from generator import report, run  # noqa: PLC0415 (start-up time)
 
     inventory, chosen = _chosen(directory, environments, experiments)
-    options = batch.Options(_today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
-    found = [*inventory.problems, *batch.run(inventory, chosen, options).problems()]
+    options = run.Options(_today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
+    found = [*inventory.problems, *run.run(inventory, chosen, options).problems()]
     click.echo(report.problems(found, output), nl=False)
     if output == "text":
         number = sum(map(len, chosen.values()))
@@ -140,10 +140,10 @@ def render(
     EXPERIMENTS are names; all if left out. Nothing is written if anything is wrong, and nothing that is up to date is
     touched.
     """
-    from generator import batch  # noqa: PLC0415 (start-up time)
+    from generator import run  # noqa: PLC0415 (start-up time)
 
     inventory, chosen = _chosen(directory, environments, experiments)
-    options = batch.Options(
+    options = run.Options(
         _today(),
         write=not (check or dry_run or output == "-"),
         force=force,
@@ -153,7 +153,7 @@ def render(
     )
     if output == "-":
         _print_manifests(inventory, chosen, options)
-    result = batch.run(inventory, chosen, options)
+    result = run.run(inventory, chosen, options)
     found = [*inventory.problems, *result.problems()]
     stale = _print_changes(result, found, output, dry=not options.write)
     sys.exit(_verdict(found, fail_on_warn=fail_on_warn) or int(check and stale))
@@ -217,11 +217,11 @@ def _unknown(noun: str, name: str, known: Any) -> str:
 
 
 def _print_manifests(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> NoReturn:
-    from generator import batch, report  # noqa: PLC0415 (start-up time)
+    from generator import batch, report, run  # noqa: PLC0415 (start-up time)
 
     found: list[Problem] = []
-    for text in batch.stream(inventory, chosen, options, found):
-        click.echo(text, nl=False)
+    for text in batch.manifests(run.prepare(inventory, chosen, options), found):
+        click.echo(f"---\n{text}", nl=False)
     click.echo(report.problems(found, "text"), nl=False, err=True)
     sys.exit(_verdict(found, fail_on_warn=False))
 

@@ -40,7 +40,7 @@ _ODD = {
     "broken": "holds a character that no file can hold",
     "huge": "is not a number of a usual size",
     "foreign": "is no plain value",
-    "key": "is not a text, as every key must be",
+    "key": "has a key that is no text",
 }
 _BOUNDS = {
     "minimum": "at least",
@@ -75,8 +75,8 @@ class _Note(NamedTuple):
 def findings(document: object, schema: Schema) -> tuple[Finding, ...]:
     """Return every mistake, one for each place, sorted by path.
 
-    There is none exactly where jsonschema-rs says yes, but for what is odd in itself: a nesting of more than 64
-    levels, a number like NaN, a key that is no text.
+    There is none exactly where jsonschema-rs says yes, but for what is odd in itself: more than 64 levels, a
+    number like NaN, a key that is no text.
     """
     return _tidy([note for fault in sorted(faults(document, schema), key=_rank) for note in _said(fault)])
 
@@ -249,7 +249,7 @@ def _pattern(fault: Fault) -> Iterator[_Note]:
     form = f"of the form {quoted(fault.limit)}" if len(fault.limit) <= LONGEST else "of the form it needs"
     what = fault.schema.get("title") or form
     return _about(
-        fault, _is_not(fault, what), _instead(fault, "rename it" if fault.is_key else "write it so")
+        fault, _is_not(fault, what), _instead(fault, "rename it" if fault.is_key else "write it in that form")
     )
 
 

@@ -45,10 +45,7 @@ class Fault(NamedTuple):
 
 def faults(document: Any, schema: Schema) -> Iterator[Fault]:
     """Find all faults; what cannot be explained, even if the schema allows it, has only those of `_odd`."""
-    odd = [
-        Fault(rule, None, value, schema, path, rule == "key", schema, ())
-        for rule, value, path in _odd(document)
-    ]
+    odd = [Fault(rule, None, value, schema, path, False, schema, ()) for rule, value, path in _odd(document)]
     yield from odd
     for error in _validator(schema).iter_errors(document) if not odd else ():
         yield from _faults(error, schema)
@@ -63,7 +60,8 @@ def _odd(document: object) -> Iterator[tuple[str, object, Path]]:
         if rule:
             yield rule, value, path
         elif isinstance(value, dict):
-            yield from (("key", key, (*path, str(key))) for key in value if not _is_text(key))
+            if not all(map(_is_text, value)):
+                yield "key", value, path
             rest.extend(((*path, key), item) for key, item in value.items() if _is_text(key))
         elif isinstance(value, list):
             rest.extend(((*path, index), item) for index, item in enumerate(value))

@@ -17,8 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from generator import resources
-from generator.names import AREAS
-from generator.repository import BASE, environment_file, experiment_file
+from generator.repository import AREAS, BASE, environment_file, experiment_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 There are two ways through a text. The usual one is composed in C and built by one recursion, which keeps no places
 and notices only *that* something is wrong. Then, or if the bytes look as if they could hurt the C composer, an
-inspection goes through the text event by event: slower, bounded in depth and size, it finds each problem and its place.
+inspection goes through it event by event: slower, bounded in depth and size, it finds each problem and its place.
 """
 
 from __future__ import annotations
@@ -10,14 +10,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
-from yaml.composer import Composer
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.parser import Parser
-from yaml.reader import Reader
-from yaml.scanner import Scanner
 
 from generator.problems import Place, Problem, ProblemsError
 
@@ -25,23 +20,35 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable
 
-    from yaml.error import Mark
-
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
-MAX_NODES = 100_000  # each alias counts as all that it repeats
+MAX_NODES = 100_000  # an alias counts as all that it repeats
 
 Data: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]
 
 _BOM = b"\xef\xbb\xbf"
-_QUOTE = "write it in quotes"
+_FIXES = {
+    "PS101": "name a file that exists and that you may read",
+    "PS102": f"take out what does not belong in it, until it is no larger than {MAX_BYTES >> 20} MiB",
+    "PS103": "name a file inside of the repository",
+    "PS104": "save the file as UTF-8",
+    "PS106": "remove one of the two",
+    "PS107": "write text as the key, in quotes if need be",
+    "PS108": "remove it",
+    "PS109": "make it flatter",
+    "PS110": "write less, or repeat less of it through aliases",
+    "PS111": "keep exactly one document in a file",
+    "PS112": "write it in quotes",
+    "PS113": "remove it",
+    "PS114": "write a smaller number, or write it in quotes",
+}
 
 
 def parse(raw: bytes, file: str) -> tuple[Data, tuple[Problem, ...]]:
     """Return the one document of `raw`, or None and all that is wrong with it; `file` only names the places.
 
-    A value that is repeated through an alias is built anew each time, so no two places of the data share an object.
+    Data is None only with a problem. What an alias repeats is built anew, so no two parts of the data share an object.
     """
     source = raw.removeprefix(_BOM)
     if not _suspicious(source):
@@ -51,100 +58,76 @@ def parse(raw: bytes, file: str) -> tuple[Data, tuple[Problem, ...]]:
             data = None
         if data is not None:
             return data, ()
-    found = sorted(_findings(source))
-    if found:
-        return None, tuple(Problem(f.code, Place(file, f.line, f.column), f.message, f.fix) for f in found)
-    return _build(source), ()
+    problems = _problems(source, file)
+    data = None if problems else _build(source)
+    if data is None and not problems:
+        problems = [_problem(Place(file), "PS111", "there is nothing in this file")]
+    return data, tuple(sorted(problems, key=lambda problem: (problem.place, problem.code)))
 
 
 def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
     """Return line and column, from 1, of the value (or key) at `path` in a text that `parse` accepted.
 
-    A path that leads nowhere gets the key of the last entry that exists. What an alias repeats stands at its anchor.
+    A path that leads nowhere gets the key of its last entry that exists. An alias leads to its anchor.
     """
-    node = _Composer(raw.removeprefix(_BOM)).get_single_node()
-    if node is None:
-        return 1, 1
-    name = node.start_mark
+    node = name = _Composer(raw.removeprefix(_BOM)).get_single_node()
     for step in path:
         entry = _entry(node, step)
         if entry is None:
             return _spot(name)
         name, node = entry
-    return _spot(name if key else node.start_mark)
+    return _spot(name if key else node)
 
 
 def read(root: pathlib.Path, relative: str) -> bytes:
-    """Read a regular file below `root`, or raise ProblemsError; a link may lead to any place below `root`."""
+    """Read a regular file below `root`, or raise ProblemsError; a link may lead anywhere below `root`."""
+    place = Place(relative)
     try:
         base = root.resolve()
         path = (base / relative).resolve()
         if not path.is_relative_to(base):
-            raise _refusal(relative, "PS103", "this path leads out of the repository", "name a file inside of it")
-        return _content(path, relative)
+            raise _stop(place, "PS103", "this path leads out of the repository")
+        with open(path, "rb", opener=_opener) as file:  # noqa: PTH123 - pathlib takes no opener
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _stop(place, "PS101", "this is not a regular file")
+            raw = b"" if status.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise _unreadable(relative, f"the file cannot be read: {reason}") from error
-    except (ValueError, RuntimeError) as error:  # a NUL in the name; links that lead in a circle
-        raise _unreadable(relative, "no file can have this path") from error
-
-
-def _content(path: pathlib.Path, relative: str) -> bytes:
-    # Not blocking, because opening a named pipe would wait for its writer; the kind is only known once it is open.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _unreadable(relative, "this is not a regular file")
-        raw = b"" if status.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
-    if status.st_size > MAX_BYTES or len(raw) > MAX_BYTES:
-        raise _refusal(relative, "PS102", *_TOO_LARGE)
+        raise _stop(place, "PS101", f"this file cannot be read: {(error.strerror or '').lower()}") from error
+    except (ValueError, RuntimeError) as error:  # a NUL in the name; links in a circle
+        raise _stop(place, "PS101", "no file can have this path") from error
+    if max(status.st_size, len(raw)) > MAX_BYTES:  # the second, because it may have grown since
+        raise _stop(place, "PS102", "this file is too large")
     return raw
 
 
-def _refusal(relative: str, code: str, message: str, fix: str) -> ProblemsError:
-    return ProblemsError((Problem(code, Place(relative), message, fix),))
+def _opener(path: str, flags: int) -> int:
+    # Opening a named pipe would wait for its writer, and what a path is can only be trusted once it is open.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
-def _unreadable(relative: str, message: str) -> ProblemsError:
-    return _refusal(relative, "PS101", message, "name a file that exists and that you may read")
+def _problem(place: Place, code: str, message: str, fix: str = "") -> Problem:
+    return Problem(code, place, message, fix or _FIXES[code])
 
 
-# --- composing ---
+def _stop(place: Place, code: str, message: str, fix: str = "") -> ProblemsError:
+    return ProblemsError((_problem(place, code, message, fix),))
 
 
 class _Unresolved:
-    """No tags: `_PLAIN` reads scalars, at a fraction of the price of PyYAML's resolver."""
+    """Composition without tags: `_PLAIN` reads scalars at a fraction of the price of PyYAML's resolver."""
 
-    def descend_resolver(self, parent: Node | None, index: object) -> None:
-        pass
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None: ...
 
-    def ascend_resolver(self) -> None:
-        pass
+    def ascend_resolver(self) -> None: ...
 
-    def resolve(self, kind: type[Node], value: str | None, implicit: object) -> None:
-        pass
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: object) -> None: ...
 
 
-class _PureComposer(_Unresolved, Reader, Scanner, Parser, Composer):
-    """Where PyYAML was built without libyaml: the same nodes and events, slowly."""
-
-    def __init__(self, source: str | bytes) -> None:
-        Reader.__init__(self, source)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-
-
-if yaml.__with_libyaml__:
-    from yaml._yaml import CParser
-
-    class _FastComposer(_Unresolved, CParser):
-        pass
-
-    _Composer: type[_FastComposer | _PureComposer] = _FastComposer
-else:
-    _Composer = _PureComposer
+_Pure: type[Any] = type(
+    "_Pure", (_Unresolved, yaml.BaseLoader), {}
+)  # where PyYAML has no libyaml: right, but slow
+_Composer = type("_Composer", (_Unresolved, yaml.CBaseLoader), {}) if yaml.__with_libyaml__ else _Pure
 
 
 def _build(source: bytes) -> Data:
@@ -152,51 +135,49 @@ def _build(source: bytes) -> Data:
     return None if root is None else _value(root, 1)
 
 
-def _value(node: Node, depth: int) -> Data:
-    # The hottest lines of the program: they compare classes instead of calling isinstance, and leave it to
-    # the inspection to find out which entry was wrong, and why.
+def _value(node: Any, depth: int) -> Data:
+    # The hottest lines of the program: one function, and no word about what is wrong. The inspection finds that out.
     if node.tag is not None:
         raise _Doubt
     kind = node.__class__
-    if kind is ScalarNode:
-        return node.value if node.style else _PLAIN[node.value]  # type: ignore[attr-defined, no-any-return]
+    if kind is _SCALAR:
+        return node.value if node.style else _PLAIN[node.value]
     if depth > MAX_DEPTH:
         raise _Doubt
     depth += 1
-    if kind is SequenceNode:
+    if kind is yaml.SequenceNode:
         return [_value(item, depth) for item in node.value]
     data = {}
     for name, item in node.value:
-        if name.__class__ is not ScalarNode or name.tag is not None:
+        if name.__class__ is not _SCALAR or name.tag is not None:
             raise _Doubt
         data[name.value if name.style else _KEYS[name.value]] = _value(item, depth)
-    if len(data) != len(node.value):  # a key that comes twice
+    if len(data) != len(node.value):  # a key stands there twice
         raise _Doubt
     return data
 
 
-def _entry(node: Node, step: str | int) -> tuple[Mark, Node] | None:
-    if isinstance(node, MappingNode):
-        return next(((name.start_mark, item) for name, item in node.value if name.value == step), None)
-    if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
-        item = node.value[step]
-        return item.start_mark, item
+_SCALAR = yaml.ScalarNode
+
+
+def _entry(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((name, item) for name, item in node.value if name.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
+        return node.value[step], node.value[step]
     return None
 
 
-def _spot(mark: Mark) -> tuple[int, int]:
-    return mark.line + 1, mark.column + 1
+def _spot(item: Any) -> tuple[int, int]:
+    return item.start_mark.line + 1, item.start_mark.column + 1
 
 
-# --- what a plain scalar means ---
-
-
-class _Doubt(Exception):  # noqa: N818 - a signal, not an error: it holds a code, a message and a fix
-    """Something that the recursion will not read; without arguments the inspection finds out what it is."""
+class _Doubt(Exception):  # noqa: N818 - a signal: a code, a message and sometimes a fix, or nothing
+    """This text cannot be built."""
 
 
 class _Cache(dict[str, Any]):
-    """Remembers readings: manifests repeat the same few hundred words. Emptied, not grown, once it is full."""
+    """Readings by text, because manifests repeat a few hundred words. Full, it starts anew: no file can spoil it."""
 
     def __init__(self, reading: Callable[[str], Data]) -> None:
         self._reading = reading
@@ -217,27 +198,18 @@ _WORDS: dict[str, Data] = {
 }
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
-# What PyYAML, YAML 1.2 and go-yaml (which drops every underscore and guesses a base) do not all read alike.
+# What PyYAML, YAML 1.2 and go-yaml (which drops all underscores and guesses the base) do not all read alike.
 _AMBIGUOUS = re.compile(
-    r"""(?P<switch>(?i:y|n|yes|no|on|off))
+    r"""(?P<truth_value>(?i:y|n|yes|no|on|off))
     |(?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:[.,][0-9]*)?
         (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?)
-    |(?P<sixty>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)
-    |(?P<endless>[-+]?\.(?i:inf|nan))
-    |(?P<sign>=)
-    |(?P<merge><<)
-    |(?P<number>(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]*|[bB][-+]?[01_]*|[oO][-+]?[0-7_]*)
-        |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\._*[0-9][0-9_]*)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?))""",
+    |(?P<base_60_number>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)
+    |(?P<number>[-+]?\.(?i:inf|nan)
+        |(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]*|[bB][-+]?[01_]*|[oO][-+]?[0-7_]*)
+        |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\._*[0-9][0-9_]*)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?))
+    |(?P<special_value>=)""",
     re.VERBOSE,
 )
-_READINGS = {
-    "switch": "is a truth value to some YAML parsers and text to others",
-    "date": "is a date to some YAML parsers and text to others",
-    "sixty": "is a number to the base of 60 to some YAML parsers and text to others",
-    "endless": "is a number to YAML but not to JSON, which Kubernetes reads",
-    "sign": "has a meaning of its own to some YAML parsers and is text to others",
-    "number": "is not the same number to all YAML parsers, or text to some",
-}
 
 
 def _meaning(text: str) -> Data:
@@ -245,80 +217,82 @@ def _meaning(text: str) -> Data:
         return _WORDS[text]
     if text[0] not in "-+.0123456789yYnNoO=<":
         return text
-    if _INTEGER.fullmatch(text):
-        return _integer(text)
-    if _FLOAT.fullmatch(text):
-        return _float(text)
-    _refuse_ambiguous(text)
+    if _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text):
+        return _number(text)
+    if text == "<<":
+        raise _Doubt(
+            "PS112", "merge keys are not supported", "use the environment's defaults or the base file"
+        )
+    if match := _AMBIGUOUS.fullmatch(text):
+        kind = (match.lastgroup or "").replace("_", " ")
+        raise _Doubt("PS112", f"some YAML parsers read {_shown(text)} as a {kind}, others do not")
     return text
 
 
-def _integer(text: str) -> int:
-    # By length first: Python refuses to convert thousands of digits. "0x000…1" is the only long way to a small number.
-    value = int(text, 16) if text.startswith("0x") else int(text) if len(text) <= 20 else 1 << 64
-    if -(1 << 63) <= value < 1 << 63:
+def _number(text: str) -> int | float:
+    if _FLOAT.fullmatch(text):
+        value: int | float = float(text)
+        fits = abs(value) < float("inf")
+    else:  # Python refuses to convert thousands of decimal digits
+        value = int(text, 0) if len(text) <= 20 or text.startswith("0x") else 1 << 64
+        fits = -(1 << 63) <= value < 1 << 63
+    if fits:
         return value
-    raise _Doubt("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if abs(value) != float("inf"):
-        return value
-    raise _Doubt("PS114", f"{_shown(text)} is too large for a number", f"write a smaller number, or {_QUOTE}")
-
-
-def _refuse_ambiguous(text: str) -> None:
-    match = _AMBIGUOUS.fullmatch(text)
-    if match is None:
-        return
-    if match.lastgroup == "merge":
-        fix = f"use the environment's defaults or the base file; if it is text, {_QUOTE}"
-        raise _Doubt("PS112", "merge keys (`<<`) are not supported", fix)
-    raise _Doubt("PS112", f"{_shown(text)} {_READINGS[match.lastgroup or '']}", _QUOTE)
+    raise _Doubt("PS114", f"{_shown(text)} does not fit into 64 bits")
 
 
 def _name(text: str) -> str:
     value = _PLAIN[text]
     if isinstance(value, str):
         return value
-    if not text:
-        raise _Doubt("PS107", "there is no key before this `:`", "write the key")
     kind = "null" if value is None else "a truth value" if isinstance(value, bool) else "a number"
-    raise _Doubt("PS107", f"the key {_shown(text)} is {kind}, not text", _QUOTE)
+    raise _Doubt(
+        "PS107", f"the key {_shown(text)} is {kind}, not text" if text else "there is no key before this `:`"
+    )
 
 
 _PLAIN = _Cache(_meaning)
 _KEYS = _Cache(_name)
 
 
-# --- the look at the bytes before they are composed ---
+def _shown(text: str) -> str:
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:61])
+    return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
-# libyaml's composer recurses in C, about 330 bytes of stack for each level. Brackets open at most two levels each,
-# and a line can only open block levels with blanks and "-?:", two for each column: at most 1,200 levels, 400 KB.
+
+# libyaml's composer recurses in C and takes 330 bytes of stack a level. A bracket opens two levels at most, and so
+# does each column of a line that begins with blanks and "-?:": no more than 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
-    ord(" ") if char in b" \t-?:" else ord("[") if char in b"[{" else ord("x") if 32 <= char < 127 or char in b"\r\n" else 0
-    for char in range(256)
+    ord(" ")
+    if c in b" \t-?:"
+    else ord("[")
+    if c in b"[{"
+    else ord("x")
+    if c in b"\r\n" or 32 <= c < 127
+    else 0
+    for c in range(256)
 )
-# Each node follows one of these, and none opens more than two.
-_SEPARATORS = (b",", b"[", b"{", b"-", b"?", b":", b"\n", b"\r")
+_SEPARATORS = (b",", b"[", b"{", b"-", b"?", b":", b"\n", b"\r")  # each has two nodes after it at most
 _HIDDEN = (
-    (b"&", re.compile(rb"&(?<![^\s,:?\[\]{}\"'-]&)[^\s&]")),  # anchors: their aliases may repeat without end
+    (b"&", re.compile(rb"&(?<![^\s,:?\[\]{}\"'-]&)[^\s&]")),  # anchors, whose aliases may repeat without end
     (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),  # the tag "!", which leaves no trace in a node
-    (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),  # invisible characters
-    (b"%", re.compile(rb"(?m)^%TAG|\r%TAG")),
+    (
+        b"\\",
+        re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)"),
+    ),  # invisible characters
+    (b"%TAG", re.compile(rb"(?:\A|[\r\n])%TAG")),
 )
-_NONCHARACTERS = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
 _INVISIBLE = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
-    f"\\ud800-\\udfff\\ufdd0-\\ufdef\\ufeff{_NONCHARACTERS}]"
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff"
+    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
 )
 
 
 def _suspicious(source: bytes) -> bool:
-    if len(source) > MAX_BYTES or _Composer is _PureComposer:
+    if len(source) > MAX_BYTES or _Composer is _Pure:
         return True
     shape = source.translate(_SHAPE)
     return (
@@ -326,72 +300,201 @@ def _suspicious(source: bytes) -> bool:
         or _DEEP_LINE in shape
         or (len(source) > MAX_NODES // 2 and 2 * sum(map(source.count, _SEPARATORS)) > MAX_NODES)
         or any(sign in source and pattern.search(source) for sign, pattern in _HIDDEN)
-        or (b"\0" in shape and _unclean(source))
+        or (b"\0" in shape and _INVISIBLE.search(_decoded(source)) is not None)
     )
 
 
-def _unclean(source: bytes) -> bool:
+def _decoded(source: bytes) -> str:
+    return source.decode("utf-8", "surrogateescape")  # a byte that is not UTF-8 becomes a lone surrogate
+
+
+def _problems(source: bytes, file: str) -> list[Problem]:
+    inspection = _Inspection(file)
     try:
-        return _INVISIBLE.search(source.decode()) is not None
-    except UnicodeDecodeError:
-        return True
+        text = _text(source, file)
+        inspection.problems += _invisible(text, file)
+        inspection.run(_INVISIBLE.sub("\ufffd", text))
+    except ProblemsError as fatal:
+        return [*inspection.problems, *fatal.problems]
+    return inspection.problems
 
 
-# --- the inspection ---
-
-
-class _Finding(NamedTuple):  # sorts by place
-    line: int
-    column: int
-    code: str
-    message: str
-    fix: str
-
-
-class _Fatal(Exception):  # noqa: N818 - a finding that ends the inspection
-    """Nothing after this can be read."""
-
-    def __init__(self, place: tuple[int, int], code: str, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.finding = _Finding(*place, code, message, fix)
-
-
-_WHOLE = (0, 0)
-_TOO_LARGE = (f"the file is larger than {MAX_BYTES >> 20} MiB", "split it, or take out what does not belong in it")
-
-
-def _findings(source: bytes) -> list[_Finding]:
-    try:
-        text = _text(source)
-    except _Fatal as fatal:
-        return [fatal.finding]
-    found = _invisible(text)
-    inspection = _Inspection(_INVISIBLE.sub("\ufffd", text))
-    try:
-        inspection.run()
-    except _Fatal as fatal:
-        if not found:  # otherwise it may only come from what was replaced
-            inspection.findings.append(fatal.finding)
-    return found + inspection.findings
-
-
-def _text(source: bytes) -> str:
+def _text(source: bytes, file: str) -> str:
     if len(source) > MAX_BYTES:
-        raise _Fatal(_WHOLE, "PS102", *_TOO_LARGE)
-    try:
-        text = source.decode()
-    except UnicodeDecodeError as error:
-        place = _place(source[: error.start].decode())
-        message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
-        raise _Fatal(place, "PS104", message, "save the file as UTF-8") from error
-    directive = _TAG_DIRECTIVE.search(text)
-    if directive:  # libyaml compares each with all before it: 60,000 of them take five seconds
-        raise _Fatal(_place(text[: directive.start()]), "PS108", "`%TAG` gives names to tags, which are not read here", "remove it")
+        raise _stop(Place(file), "PS102", "this file is too large")
+    text = _decoded(source)
+    if match := re.search("[\udc80-\udcff]", text):
+        raise _stop(
+            _after(text[: match.start()], file), "PS104", f"the byte 0x{ord(match[0]) & 255:02x} is not UTF-8"
+        )
+    if match := re.search(r"(?:\A|(?<=[\r\n]))%TAG", text):  # libyaml takes five seconds for 60,000 of them
+        raise _stop(
+            _after(text[: match.start()], file), "PS108", "this line is about YAML tags, which are not read"
+        )
     return text
 
 
-def _place(before: str) -> tuple[int, int]:
-    lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return len(lines), len(lines[-1]) + 1
+def _after(text: str, file: str) -> Place:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return Place(file, len(lines), len(lines[-1]) + 1)
 
 
+def _invisible(text: str, file: str) -> list[Problem]:
+    # One problem for each character, not for each occurrence: a binary file has a million of them.
+    found = []
+    for char in set(_INVISIBLE.findall(text)):
+        more = text.count(char) - 1
+        fix = f"remove it here and in {more} more places" if more else ""
+        found.append(_problem(_after(text[: text.index(char)], file), "PS113", _HIDES.format(ord(char)), fix))
+    return found
+
+
+_HIDES = "the invisible character U+{:04X} must not be in a file"
+
+
+class _Seen:
+    """A value that the inspection met; `nodes` stays 0 until a list or mapping ends."""
+
+    def __init__(self, event: yaml.NodeEvent, before: int) -> None:
+        self.event = event
+        self.before = before
+        self.nodes = int(isinstance(event, yaml.ScalarEvent))
+        self.height = 1 - self.nodes
+        self.keys: dict[str, yaml.NodeEvent] = {}
+        self.wants_value = False
+
+    def takes_key(self) -> bool:
+        self.wants_value = isinstance(self.event, yaml.MappingStartEvent) and not self.wants_value
+        return self.wants_value
+
+
+class _Inspection:
+    """Collects what is wrong in a text, up to the first thing that is fatal."""
+
+    def __init__(self, file: str) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+        self._begun = False
+        self._open: list[_Seen] = []
+        self._anchors: dict[str, _Seen] = {}
+        self._nodes = 0
+
+    def run(self, text: str) -> None:
+        composer = _Composer(text)
+        event = None
+        try:
+            while (event := composer.get_event()) is not None:
+                self._visit(event)
+        except yaml.MarkedYAMLError as error:
+            raise _syntax(error, text, self._file) from error
+        except UnicodeDecodeError as error:  # from percent escapes, which only a tag can have
+            raise self._fatal(
+                event, "PS108", "after this comes a YAML tag; tags are not read here"
+            ) from error
+
+    def _visit(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.NodeEvent):
+            self._node(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._close()
+        elif isinstance(event, yaml.DocumentStartEvent):
+            if self._begun:
+                raise self._fatal(event, "PS111", "a second document begins here")
+            self._begun = True
+
+    def _node(self, event: yaml.NodeEvent) -> None:
+        seen = self._repeated(event) if isinstance(event, yaml.AliasEvent) else self._new(event)
+        is_key = bool(self._open) and self._open[-1].takes_key()
+        self._measure(event, seen)
+        if isinstance(seen.event, yaml.ScalarEvent):
+            self._scalar(event, seen.event, _KEYS if is_key else _PLAIN)
+        elif is_key:
+            self._report(event, "PS107", "a list or a mapping cannot be a key")
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(seen)
+
+    def _close(self) -> None:
+        closed = self._open.pop()
+        closed.nodes = self._nodes - closed.before
+        if self._open:
+            self._open[-1].height = max(self._open[-1].height, closed.height + 1)
+
+    def _new(self, event: Any) -> _Seen:
+        if event.tag is not None:
+            tag = _shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            self._report(event, "PS108", f"{tag} is a YAML tag; tags are not read here")
+        seen = _Seen(event, self._nodes)
+        if event.anchor is not None and (first := self._anchors.setdefault(event.anchor, seen)) is not seen:
+            message = f"the anchor {_shown('&' + event.anchor)} is already in line {_spot(first.event)[0]}"
+            raise self._fatal(event, "PS105", message, "give it another name")
+        return seen
+
+    def _repeated(self, event: yaml.AliasEvent) -> _Seen:
+        seen = self._anchors.get(event.anchor or "")
+        alias = _shown(f"*{event.anchor}")
+        if seen is None:
+            raise self._fatal(
+                event, "PS105", f"{alias} has no anchor above", "name an anchor, or write text in quotes"
+            )
+        if not seen.nodes:
+            raise self._fatal(event, "PS110", f"{alias} repeats a value inside of itself")
+        return seen
+
+    def _measure(self, event: yaml.NodeEvent, seen: _Seen) -> None:
+        self._nodes += seen.nodes or 1
+        if self._nodes > MAX_NODES:
+            raise self._fatal(event, "PS110", f"there are more than {MAX_NODES:,} values up to here")
+        if len(self._open) + seen.height > MAX_DEPTH:
+            raise self._fatal(event, "PS109", f"this is nested more than {MAX_DEPTH} levels deep")
+        if self._open:
+            self._open[-1].height = max(self._open[-1].height, seen.height + 1)
+
+    def _scalar(self, event: yaml.NodeEvent, scalar: yaml.ScalarEvent, readings: _Cache) -> None:
+        try:
+            text = scalar.value if scalar.style or scalar.tag else readings[scalar.value]
+        except _Doubt as doubt:
+            self._report(event, *doubt.args)
+            return
+        if scalar.style == '"' and (match := _INVISIBLE.search(scalar.value)):
+            self._report(event, "PS113", _HIDES.format(ord(match[0])), "remove its escape from this text")
+        if readings is _KEYS and (first := self._open[-1].keys.setdefault(text, event)) is not event:
+            self._report(event, "PS106", f"the key {_shown(text)} is already in line {_spot(first)[0]}")
+
+    def _fatal(self, event: yaml.Event, code: str, message: str, fix: str = "") -> ProblemsError:
+        return _stop(Place(self._file, *_spot(event)), code, message, fix)
+
+    def _report(self, event: yaml.Event, code: str, message: str, fix: str = "") -> None:
+        self.problems.append(_problem(Place(self._file, *_spot(event)), code, message, fix))
+
+
+_SYNTAX = (  # a part of what libyaml or PyYAML say, and what it means to the one who wrote the text
+    ("cannot start any token", "nothing can begin with {char}", "write text in quotes; indent with spaces"),
+    ("tab character", "a tab stands where spaces should indent", "indent with spaces"),
+    ("could not find expected ':'", "no `:` follows this", "write `key: value`"),
+    ("values are not allowed", "a value cannot begin here", "mend the indentation, or write text in quotes"),
+    (
+        "entries are not allowed",
+        "a list cannot begin here",
+        "begin it in a new line, or write text in quotes",
+    ),
+    ("found unexpected", "this quote is never closed", "close it"),
+    (
+        "expected ',' or",
+        "the bracket from line {line} is not closed here",
+        "close it, or put a comma before this",
+    ),
+    (
+        "expected key|expected '-'|<block end>",
+        "this does not fit what begins in line {line}",
+        "mend the indentation",
+    ),
+    (
+        "unknown escape",
+        "this backslash stands for nothing that YAML knows",
+        "double it, or write single quotes",
+    ),
+    ("alphabetic", "`&` and `*` are not text in YAML", "write text in quotes"),
+)
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> ProblemsError: ...

@@ -31,8 +31,16 @@ class Planned(NamedTuple):
     patch: dict[str, Any] = {}  # noqa: RUF012 (never changed: the patch of every object without one)
 
 
+class Rendered(NamedTuple):
+    """What a template made: text in which every value is marked, as `readback` wants it."""
+
+    planned: Planned
+    marked: str
+
+
 class Manifest(NamedTuple):
-    """A rendered file, before it is sealed with its header."""
+    """A rendered file, read back; before it is sealed with its header. `data` is None if it could not be read."""
 
     planned: Planned
     text: str
+    data: Any

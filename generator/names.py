@@ -6,8 +6,6 @@ InferenceService to its pods, so a changed one would restart them.
 
 from __future__ import annotations
 
-import hashlib
-
 API_VERSION = "penstock.dev/v1alpha1"
 
 EXPERIMENT_LABEL = "penstock.dev/experiment"
@@ -26,7 +24,6 @@ AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 # Within one sync it prunes before it applies, in any wave; a dropped variant must go after the route let go of it
 # (argo-cd: gitops-engine/pkg/sync/sync_context.go). Constant, for a changed annotation of a model restarts its pods.
 PRUNE_LAST = ("argocd.argoproj.io/sync-options", "PruneLast=true")
-AREAS = ("models", "traffic", "monitoring")
 
 # Recorded series, level:metric:operations (prometheus.io/docs/practices/rules).
 WEIGHT = "variant:penstock_weight:configured"
@@ -72,6 +69,8 @@ def dashboard_uid(namespace: str, experiment: str, cluster: str) -> str:
 
     Two dashboards with one uid freeze a Grafana provider for everybody (grafana/grafana#89085).
     """
+    import hashlib  # noqa: PLC0415 (loads OpenSSL)
+
     digest = hashlib.sha256(f"{cluster}/{namespace}/{experiment}".encode()).hexdigest()[:10]
     return f"ab-{experiment[:26].rstrip('-')}-{digest}"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from generator.catalog import Catalog
     from generator.manifest import Manifest
     from generator.model import Environment, Experiment
+    from generator.readback import Reader
     from generator.render import Templates
 
 
@@ -53,7 +54,7 @@ def site(root: str, name: str, crds: str = "") -> Site:
 
 
 def build(
-    root: str, place: Site, name: str, *, in_base: bool, templates: Templates, today: str
+    root: str, place: Site, name: str, *, in_base: bool, templates: Templates, reader: Reader, today: str
 ) -> Build:
     """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it."""
     document = _document(root, place, name, in_base)
@@ -64,8 +65,7 @@ def build(
     problems += rules.check(document, experiment, place.environment, today)
     _raise(problems)
     planned = plan.planned(experiment, place.environment)
-    manifests = tuple(templates.render(planned))
-    findings = [finding for manifest in manifests for finding in verify.findings(manifest, place.catalog)]
+    manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)
     problems += tuple(_blamed(finding, document, templates) for finding in findings)
     _raise(problems)
     return Build(experiment, manifests, claims.of(experiment, place.environment), problems)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from generator import alerting, dashboard, kserve, names
 from generator.manifest import ObjectId, Planned
 from generator.queries import Queries
-from generator.repository import environment_file
+from generator.repository import AREAS, environment_file, folder
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
@@ -27,19 +27,13 @@ def planned(experiment: Experiment, environment: Environment) -> tuple[Planned, 
     return tuple(files)
 
 
-def folder(environment: str, area: str, experiment: str = "") -> str:
-    """Folder of one area (models, traffic, monitoring), or of one experiment in it."""
-    area_folder = f"environments/{environment}/manifests/{area}"
-    return f"{area_folder}/{experiment}" if experiment else area_folder
-
-
 def listings(environment: str, experiments: tuple[str, ...]) -> tuple[Planned, ...]:
     """Plan the kustomization.yaml of each area and of all together; none where there is nothing to list."""
     if not experiments:
         return ()
     source = environment_file(environment)
-    areas = [kustomization(folder(environment, area), experiments, source) for area in names.AREAS]
-    return (*areas, kustomization(folder(environment, "").rstrip("/"), names.AREAS, source))
+    areas = [kustomization(folder(environment, area), experiments, source) for area in AREAS]
+    return (*areas, kustomization(folder(environment), AREAS, source))
 
 
 def kustomization(place: str, resources: Iterable[str], source: str) -> Planned:

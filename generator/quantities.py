@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _FORM = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|)")
 _BINARY = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "Pi": 1024**5, "Ei": 1024**6}
@@ -18,6 +19,7 @@ _DECIMAL = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def value(text: str) -> Fraction | None:
     """Return the amount, or None if the text is not a quantity that Kubernetes takes (or is absurdly long)."""
     match = _FORM.fullmatch(text) if len(text) <= 32 else None
@@ -26,6 +28,7 @@ def value(text: str) -> Fraction | None:
     return Fraction(match[1]) * (_BINARY.get(match[2]) or _DECIMAL[match[2]])
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str) -> str | None:
     """Write the same amount as Kubernetes would: no fraction, the largest suffix of the same family."""
     amount = value(text)

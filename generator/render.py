@@ -7,35 +7,35 @@ never templates: `{{` in an experiment file is text. Templates that a repository
 from __future__ import annotations
 
 import os
-import re
-from functools import lru_cache
-from json.encoder import encode_basestring  # type: ignore[attr-defined] # the C function; json.dumps wraps it
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from generator import resources
-from generator.manifest import Manifest
+from generator.manifest import Rendered
 from generator.problems import Place, Problem, ProblemsError
+from generator.readback import MARK
+from generator.scalars import encode, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from generator.manifest import Planned
 
-# Plain scalars that every YAML parser reads as the same text; names such as `null`, `on` or `1e3` are not among them.
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*|--[a-z][A-Za-z0-9_=./-]*")
-_RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
+class _Marked(dict[str, str]):
+    """Marked scalars by text: a dict, for a look-up is all that most values need."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) > _MOST:
+            self.clear()
+        written = self[text] = f"{MARK}{scalar(text)}{MARK}"
+        return written
 
 
-@lru_cache(maxsize=4096)
-def scalar(text: str) -> str:
-    """Write a text as a YAML scalar on one line that reads back as the same text, plain where that is safe."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
-        return text
-    if ('"' in text or "\\" in text) and text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    return str(encode_basestring(text))
+def _literal(text: str, indent: int) -> str:
+    """Write a text of several lines as a block scalar, whose lines stand `indent` deep."""
+    pad = " " * indent
+    return f"|\n{pad}{MARK}{text.replace(chr(10), chr(10) + pad)}{MARK}"
 
 
 def block(value: Any, indent: int) -> str:
@@ -67,12 +67,11 @@ def _leaf(value: Any) -> str:
     return repr(value) if isinstance(value, int | float) else scalar(value)
 
 
-def _indented(text: str, width: int) -> str:
-    return text.replace("\n", "\n" + " " * width)
-
-
 def _number(value: float) -> str:
     return f"{value:.12g}"
+
+
+_MOST = 20_000
 
 
 class Templates:
@@ -89,9 +88,9 @@ class Templates:
         """Return where a template stands, for messages: below `templates/` of the repository or of Penstock."""
         return f"templates/{template}" if template in self._own else f"penstock:templates/{template}"
 
-    def render(self, planned: Iterable[Planned]) -> list[Manifest]:
+    def render(self, planned: Iterable[Planned]) -> list[Rendered]:
         """Render files; a template's mistake is a ProblemsError with the template's file and line."""
-        return [Manifest(one, self._render(one)) for one in planned]
+        return [Rendered(one, self._render(one)) for one in planned]
 
     def _render(self, planned: Planned) -> str:
         try:
@@ -125,7 +124,7 @@ def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Envi
         bytecode_cache=jinja2.FileSystemBytecodeCache(cache, "%s.jinja") if cache and not sandboxed else None,
     )
     environment.filters.update(
-        q=scalar, j=encode_basestring, block=block, indented=_indented, number=_number
+        q=_Marked().__getitem__, j=encode, block=block, literal=_literal, number=_number
     )
     return environment
 

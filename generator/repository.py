@@ -9,6 +9,8 @@ from generator.problems import WARNING, PenstockError, Place, Problem
 
 ENVIRONMENTS = "environments"
 BASE = "base"
+AREAS = ("models", "traffic", "monitoring")
+"""What is rendered lies in one folder for each: what Argo CD or Flux applies together, and in order."""
 
 
 class NotARepositoryError(PenstockError):
@@ -73,6 +75,11 @@ def environment_file(environment: str) -> str:
 def experiment_file(environment: str, experiment: str) -> str:
     """Path of an experiment's file in an environment, or in the base."""
     return f"{ENVIRONMENTS}/{environment}/experiments/{experiment}.yaml"
+
+
+def folder(environment: str, area: str = "", experiment: str = "") -> str:
+    """Folder of an environment's manifests, of one area of them, or of one experiment's in it."""
+    return "/".join(filter(None, (ENVIRONMENTS, environment, "manifests", area, experiment)))
 
 
 def _folders(path: str) -> list[str]:

@@ -87,8 +87,7 @@ def _explained(root: str, path: str = "", outcome: str = _UNTOUCHED) -> Iterator
         yield
     except OSError as error:
         named = os.fsdecode(error.filename2 or error.filename or root).removeprefix(f"{root}/")
-        unknown = (error.strerror or str(error), f"Mend that, {_AGAIN}")
-        reason, fix = _REASONS.get(error.errno or 0, unknown)
+        reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), f"Mend that, {_AGAIN}"))
         raise WriteError(path or named, reason, f"{fix} {outcome}") from error
 
 
@@ -354,7 +353,8 @@ def recover(root: str, folders: Iterable[str]) -> None:
     """Remove what killed runs left in *folders*. Only for a holder of the lock: else it may be in use."""
     for folder in folders:
         with _explained(root), suppress(FileNotFoundError):
-            for area in filter(_is_area, _entries(f"{root}/{folder}")):
+            barred = _way(root, folder, {"": None})
+            for area in filter(_is_area, () if barred else _entries(f"{root}/{folder}")):
                 _remove(area.path)
 
 

@@ -9,15 +9,16 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from generator import load
+from generator.manifest import Manifest
 from generator.quantities import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from generator.crds import Catalog
     from generator.load import Path
-    from generator.manifest import Manifest
+    from generator.manifest import Rendered
+    from generator.readback import Reader
 
 # k8s.io/apimachinery/pkg/util/validation: IsDNS1123Subdomain, IsQualifiedName, IsValidLabelValue.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -55,19 +56,34 @@ class Finding(NamedTuple):
     fix: str
 
 
+def verified(rendered: Iterable[Rendered], catalog: Catalog, reader: Reader) -> tuple[tuple[Manifest, ...], list[Finding]]:
+    """Read back and check everything; manifests are of use only if there are no findings."""
+    manifests, found = [], []
+    for one in rendered:
+        manifest, unreadable = read(one, reader)
+        manifests.append(manifest)
+        found += unreadable or findings(manifest, catalog)
+    return tuple(manifests), found
+
+
+def read(rendered: Rendered, reader: Reader) -> tuple[Manifest, tuple[Finding, ...]]:
+    """Read a rendered text back, and say why it is no YAML if so."""
+    text, data, problems = reader.read(rendered.marked, rendered.planned.path)
+    manifest = Manifest(rendered.planned, text, data)
+    identity = rendered.planned.id
+    return manifest, tuple(
+        Finding("PS502", manifest, (), f"{identity} does not read back: {problem.message}", problem.fix)
+        for problem in problems
+    )
+
+
 def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
-    """Check one rendered file alone."""
-    identity = manifest.planned.id
-    data, problems = load.parse(manifest.text.encode(), manifest.planned.path)
-    for problem in problems:
-        yield Finding(
-            "PS502", manifest, (), f"{identity} does not read back: {problem.message}", problem.fix
-        )
-    if problems:
-        return
+    """Check one manifest that was read back."""
+    identity, data = manifest.planned.id, manifest.data
     if not isinstance(data, dict) or not isinstance(data.get("metadata", {}), dict):
         yield Finding("PS502", manifest, (), f"{identity} is not a Kubernetes object", "write a mapping")
         return
+    yield from _size(manifest)
     yield from _identity(manifest, data)
     yield from _metadata(manifest, data)
     accepted = catalog.accepts(identity.api_version, identity.kind, data)
@@ -209,8 +225,8 @@ def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
 
 
 def _size(manifest: Manifest) -> Iterator[Finding]:
-    if len(manifest.text.encode()) > _MOST_BYTES:
-        message = f"{manifest.planned.id} has more than {_MOST_BYTES} bytes, which client-side apply refuses"
+    if len(manifest.text) > _MOST_BYTES:
+        message = f"{manifest.planned.id} has more than {_MOST_BYTES} characters, which client-side apply refuses"
         yield Finding("PS511", manifest, (), message, "use fewer metrics or variants")
 
 

@@ -332,7 +332,10 @@ def test_what_a_killed_run_left_in_an_owned_folder_is_not_foreign() -> None:
     render(OLD)
     Staging.open(".", MODELS).stage(A, OLD[A])
     assert tree.compare(".", OWNED, OLD)[1] == []
-    tree.recover(".", [MODELS, "environments/none"])
+    Path("environments/link").symlink_to("prod/manifests/models/rec")
+    tree.recover(".", ["environments/link", "environments/none"])
+    assert disk() != OLD
+    tree.recover(".", [MODELS])
     assert disk() == OLD
 
 
@@ -434,12 +437,10 @@ def test_a_refusal_is_told_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, call: str, number: int, sentence: str
 ) -> None:
     render(OLD)
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(WriteError, match=r"No file was changed\.$") as refusal,
-    ):
+    with monkeypatch.context() as patch:
         patch.setattr(os, call, Mock(side_effect=OSError(number, os.strerror(number))))
-        render(NEW)
+        with pytest.raises(WriteError, match=r"No file was changed\.$") as refusal:
+            render(NEW)
     assert str(copy.copy(refusal.value)).startswith(f"{A}: {sentence}")  # a copy, as it comes from a worker
     assert refusal.value.exit_code == 3
     assert disk() == OLD

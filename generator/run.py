@@ -1,0 +1,145 @@
+"""A run over many experiments: what is known to be up to date, and what is left to do.
+
+Only what is left to do costs the imports of `batch`; a run with nothing to do is over before.
+"""
+
+# Thousands of paths a run: plain calls, since pathlib would triple their price.
+# ruff: noqa: PTH112, PTH121
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator import resources
+from generator.freshness import Freshness
+from generator.repository import AREAS, folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from generator.problems import Problem
+    from generator.repository import Inventory
+    from generator.tree import Change
+
+
+class Options(NamedTuple):
+    """What a run may do. `write` false only compares; `compare` false checks the input alone. `workers` 0: all cores."""
+
+    today: str
+    compare: bool = True
+    write: bool = False
+    force: bool = False
+    use_cache: bool = True
+    workers: int = 0
+    crds: str = ""
+
+
+class Job(NamedTuple):
+    """One experiment of one environment; without a name, the environment's own files. `inputs` stamps what it is made of."""
+
+    environment: str
+    name: str
+    in_base: bool = False
+    inputs: int = 0
+
+
+class Outcome(NamedTuple):
+    """What became of a job; it holds until that day."""
+
+    job: Job
+    changes: tuple[Change, ...]
+    problems: tuple[Problem, ...]
+    claims: tuple[str, ...] = ()
+    until: str = ""
+
+
+class Work(NamedTuple):
+    """A run parted into what is known to be right (`files` of it) and what is to do.
+
+    `listings` are environments whose own files may be out of date, or that hold files of experiments declared no more.
+    """
+
+    inventory: Inventory
+    chosen: dict[str, tuple[str, ...]]
+    options: Options
+    known: Freshness
+    overrides: str
+    fresh: list[Job]
+    stale: list[Job]
+    listings: list[str]
+    files: int
+
+
+class Result:
+    """The outcomes of a run, which may be iterated over again and again; `fresh` counts files not even looked at."""
+
+    def __init__(self, outcomes: Iterable[Iterable[Outcome]], problems: list[Problem], fresh: int) -> None:
+        self._outcomes = outcomes
+        self.common = problems
+        self.fresh = fresh
+
+    def __iter__(self) -> Iterator[Outcome]:
+        for outcomes in self._outcomes:
+            yield from outcomes
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the environments, with each experiment, and between experiments."""
+        yield from self.common
+        for outcome in self:
+            yield from outcome.problems
+
+
+def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Result:
+    """Build the chosen experiments and, if wanted, write them: all, or none if anything is wrong.
+
+    `chosen` maps environments to experiments. Files of experiments that are declared no more are deleted only in
+    environments that are chosen whole.
+    """
+    work = prepare(inventory, chosen, options)
+    if not work.stale and not work.listings:
+        return Result((), [], work.files)
+    from generator import batch  # noqa: PLC0415 (start-up time)
+
+    return batch.do(work)
+
+
+def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Work:
+    """Part the chosen experiments into fresh and stale ones."""
+    overrides = _overrides(inventory.root)
+    known = Freshness(inventory.root, (overrides, options.crds), options.today)
+    fresh, stale, count = [], [], 0
+    for environment, experiments in chosen.items():
+        for name in experiments:
+            in_base = name in inventory.base
+            inputs = known.inputs(environment, name, in_base=in_base)
+            files = known.files(environment, name, inputs) if options.use_cache else 0
+            count += files
+            (fresh if files else stale).append(Job(environment, name, in_base, inputs))
+    listings = [
+        name
+        for name in (chosen if options.compare else ())
+        if not (options.use_cache and known.listing(name, inventory.environments[name])) or orphans(inventory, name)
+    ]
+    return Work(inventory, chosen, options, known, overrides, fresh, stale, listings, count)
+
+
+def orphans(inventory: Inventory, environment: str) -> list[str]:
+    """Folders of experiments that the environment does not declare."""
+    declared = set(inventory.environments[environment])
+    found = []
+    for area in AREAS:
+        place = folder(environment, area)
+        try:
+            present = os.scandir(f"{inventory.root}/{place}")
+        except OSError:
+            continue
+        found += [f"{place}/{e.name}" for e in present if e.name not in declared and e.is_dir(follow_symlinks=False)]
+    return sorted(found)
+
+
+def _overrides(root: str) -> str:
+    """Return the repository's own templates, unless they are the shipped ones, as in Penstock's own checkout."""
+    place = f"{root}/templates"
+    own = os.path.isdir(place) and not os.path.samefile(place, resources.directory("templates"))
+    return place if own else ""

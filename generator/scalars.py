@@ -1,0 +1,50 @@
+"""Texts as YAML scalars on one line that every parser reads back as the same text, and back again."""
+
+from __future__ import annotations
+
+import re
+from json.encoder import encode_basestring  # type: ignore[attr-defined] # the C function behind json.dumps
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Plain scalars that YAML 1.1, YAML 1.2 and Kubernetes' parser all read as text; `null`, `on` or `1e3` are not.
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*|--[a-z][A-Za-z0-9_=./-]*|[0-9]{1,9}[KMGT]i")
+_RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
+_MOST = 20_000
+
+encode: Callable[[str], str] = encode_basestring
+"""Write a text as a JSON string with nothing escaped but quotes, backslashes and controls; YAML reads it too."""
+
+
+class _Scalars(dict[str, str]):
+    """Scalars by text: a dict, for a look-up is all that most calls need."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) > _MOST:
+            self.clear()
+        written = self[text] = _scalar(text)
+        return written
+
+
+def _scalar(text: str) -> str:
+    """Plain where that is safe, single-quoted where double quotes would need escapes, else double-quoted."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    if ('"' in text or "\\" in text) and text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return encode(text)
+
+
+scalar: Callable[[str], str] = _Scalars().__getitem__
+"""Write a text as a YAML scalar."""
+
+
+def as_json(written: str) -> str:
+    """Return the JSON string of the text that `scalar` wrote."""
+    if written[0] == '"':
+        return written
+    if written[0] == "'":
+        return encode(written[1:-1].replace("''", "'"))
+    return f'"{written}"'

@@ -49,7 +49,7 @@ def _recorded(experiment: Experiment, environment: Environment, queries: Queries
         if metric.margin is not None and metric.kind != "mean":
             recorded.append(Rule(queries.numerator(metric, "increase", LONG_WINDOW), labels, names.EVENTS))
     if len(experiment.serving) > 1:
-        recorded.append(Rule(queries.chi_squared(), (), names.SRM))
+        recorded += [Rule(queries.expected(), (), names.EXPECTED), Rule(queries.chi_squared(), (), names.SRM)]
     return recorded
 
 

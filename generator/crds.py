@@ -285,7 +285,7 @@ def _documents(path: Path) -> list[object]:
         return list(yaml.load_all(path.read_bytes(), _loader()))
     except OSError as error:
         raise CrdError(f"cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CrdError(f"is not YAML: {' '.join(str(error).split())}") from error
 
 
@@ -315,7 +315,7 @@ def _json(value: object) -> Any:
     """Return plain JSON data, where a key such as `on`, true in YAML, is the text "true" as in Kubernetes."""
     try:
         return json.loads(json.dumps(value))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise CrdError(f"the schema is not JSON data: {error}") from error
 
 

@@ -1,8 +1,7 @@
 """Untrusted YAML becomes plain data, strictly and fast; a path in that data becomes a place in the text.
 
-There are two ways through a text. The usual one is composed in C and built by one recursion, which keeps no places
-and notices only *that* something is wrong. Then, or if the bytes look as if they could hurt the C composer, an
-inspection goes through it event by event: slower, bounded in depth and size, it finds each problem and its place.
+libyaml composes the text in C, and one recursion builds the data from its nodes. A text whose bytes look as if
+they could exhaust that, or hide something from it, is first walked event by event, which doubles the time.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import stat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
 
 from generator.problems import Place, Problem, ProblemsError
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -26,43 +26,30 @@ MAX_NODES = 100_000  # an alias counts as all that it repeats
 
 Data: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]
+_Finding: TypeAlias = tuple[tuple[int, int], str, str, str]  # spot, code, message, fix
 
 _BOM = b"\xef\xbb\xbf"
-_FIXES = {
-    "PS101": "name a file that exists and that you may read",
-    "PS102": f"take out what does not belong in it, until it is no larger than {MAX_BYTES >> 20} MiB",
-    "PS103": "name a file inside of the repository",
-    "PS104": "save the file as UTF-8",
-    "PS106": "remove one of the two",
-    "PS107": "write text as the key, in quotes if need be",
-    "PS108": "remove it",
-    "PS109": "make it flatter",
-    "PS110": "write less, or repeat less of it through aliases",
-    "PS111": "keep exactly one document in a file",
-    "PS112": "write it in quotes",
-    "PS113": "remove it",
-    "PS114": "write a smaller number, or write it in quotes",
-}
+_QUOTE = "write it in quotes"
+_TOO_LARGE = (f"this file is larger than {MAX_BYTES >> 20} MiB", "take out what does not belong in it")
 
 
 def parse(raw: bytes, file: str) -> tuple[Data, tuple[Problem, ...]]:
     """Return the one document of `raw`, or None and all that is wrong with it; `file` only names the places.
 
-    Data is None only with a problem. What an alias repeats is built anew, so no two parts of the data share an object.
+    Without a problem, data is never None. What an alias repeats is built anew: no two parts share an object.
     """
-    source = raw.removeprefix(_BOM)
-    if not _suspicious(source):
-        try:
-            data = _build(source)
-        except (yaml.MarkedYAMLError, UnicodeDecodeError, _Doubt):
-            data = None
-        if data is not None:
-            return data, ()
-    problems = _problems(source, file)
-    data = None if problems else _build(source)
-    if data is None and not problems:
-        problems = [_problem(Place(file), "PS111", "there is nothing in this file")]
-    return data, tuple(sorted(problems, key=lambda problem: (problem.place, problem.code)))
+    found = _Findings()
+    data = None
+    try:
+        data = _load(raw.removeprefix(_BOM), found)
+    except _Fatal as fatal:
+        found.append(fatal.args)
+    if not found:
+        return data, ()
+    ordered = sorted(set(found))
+    return None, tuple(
+        Problem(code, Place(file, *spot), message, fix) for spot, code, message, fix in ordered
+    )
 
 
 def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
@@ -81,37 +68,32 @@ def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
 
 def read(root: pathlib.Path, relative: str) -> bytes:
     """Read a regular file below `root`, or raise ProblemsError; a link may lead anywhere below `root`."""
-    place = Place(relative)
     try:
         base = root.resolve()
         path = (base / relative).resolve()
         if not path.is_relative_to(base):
-            raise _stop(place, "PS103", "this path leads out of the repository")
-        with open(path, "rb", opener=_opener) as file:  # noqa: PTH123 - pathlib takes no opener
+            raise _refusal(relative, "PS103", "this path leads out of the repository", "name a file in it")
+        with open(path, "rb", opener=_opener) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise _stop(place, "PS101", "this is not a regular file")
-            raw = b"" if status.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _stop(place, "PS101", f"this file cannot be read: {(error.strerror or '').lower()}") from error
-    except (ValueError, RuntimeError) as error:  # a NUL in the name; links in a circle
-        raise _stop(place, "PS101", "no file can have this path") from error
-    if max(status.st_size, len(raw)) > MAX_BYTES:  # the second, because it may have grown since
-        raise _stop(place, "PS102", "this file is too large")
+                raise _refusal(relative, "PS101", "this is not a regular file", "name a file with text in it")
+            raw = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
+    except (OSError, ValueError, RuntimeError) as error:  # the others: a NUL in the name, links in a circle
+        reason = getattr(error, "strerror", None) or "this cannot be a path"
+        message = f"this file cannot be read: {reason.lower()}"
+        raise _refusal(relative, "PS101", message, "name a file that exists and that you may read") from error
+    if raw is None or len(raw) > MAX_BYTES:  # the latter if it has grown since
+        raise _refusal(relative, "PS102", *_TOO_LARGE)
     return raw
 
 
 def _opener(path: str, flags: int) -> int:
-    # Opening a named pipe would wait for its writer, and what a path is can only be trusted once it is open.
+    # Opening a named pipe would wait for its writer; and what a file is can be trusted only once it is open.
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
-def _problem(place: Place, code: str, message: str, fix: str = "") -> Problem:
-    return Problem(code, place, message, fix or _FIXES[code])
-
-
-def _stop(place: Place, code: str, message: str, fix: str = "") -> ProblemsError:
-    return ProblemsError((_problem(place, code, message, fix),))
+def _refusal(relative: str, code: str, message: str, fix: str) -> ProblemsError:
+    return ProblemsError((Problem(code, Place(relative), message, fix),))
 
 
 class _Unresolved:
@@ -124,46 +106,115 @@ class _Unresolved:
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: object) -> None: ...
 
 
-_Pure: type[Any] = type(
-    "_Pure", (_Unresolved, yaml.BaseLoader), {}
-)  # where PyYAML has no libyaml: right, but slow
-_Composer = type("_Composer", (_Unresolved, yaml.CBaseLoader), {}) if yaml.__with_libyaml__ else _Pure
+# Where PyYAML lacks libyaml, its own classes do the same, slowly.
+_Pure: type[Any] = type("_Pure", (_Unresolved, yaml.BaseLoader), {})
+_Composer = type("_Fast", (_Unresolved, yaml.CBaseLoader), {}) if yaml.__with_libyaml__ else _Pure
 
 
-def _build(source: bytes) -> Data:
-    root = _Composer(source).get_single_node()
-    return None if root is None else _value(root, 1)
+class _Findings(list[_Finding]):
+    """What is wrong, and how many values were built so far."""
+
+    nodes = 0
 
 
-def _value(node: Any, depth: int) -> Data:
-    # The hottest lines of the program: one function, and no word about what is wrong. The inspection finds that out.
-    if node.tag is not None:
-        raise _Doubt
-    kind = node.__class__
-    if kind is _SCALAR:
-        return node.value if node.style else _PLAIN[node.value]
-    if depth > MAX_DEPTH:
-        raise _Doubt
-    depth += 1
-    if kind is yaml.SequenceNode:
-        return [_value(item, depth) for item in node.value]
-    data = {}
-    for name, item in node.value:
-        if name.__class__ is not _SCALAR or name.tag is not None:
-            raise _Doubt
-        data[name.value if name.style else _KEYS[name.value]] = _value(item, depth)
-    if len(data) != len(node.value):  # a key stands there twice
-        raise _Doubt
+class _Fatal(Exception):  # noqa: N818 - one finding, after which nothing can be read
+    pass
+
+
+class _Doubt(Exception):  # noqa: N818 - a finding about a scalar, without its spot
+    pass
+
+
+def _load(source: bytes, found: _Findings) -> Data:
+    text: bytes | str = source
+    try:
+        if _suspicious(source):
+            text = _clean(source, found)
+            _walk(text, found)
+        root = _Composer(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(error, source) from error
+    except UnicodeDecodeError as error:  # from percent escapes, which only a tag can have
+        spot = _end(source[: source.index(b"!")].decode())
+        raise _Fatal(spot, "PS108", "a YAML tag from here on is not even UTF-8", "remove it") from error
+    try:
+        data = None if root is None else _value(root, 1, found)
+    except _Fatal:
+        _walk(text, found)  # tells whether the text itself is too deep, or its aliases make it so
+        raise
+    if data is None:
+        raise _Fatal((0, 0), "PS111", "there is nothing in this file", "write one document into it")
     return data
 
 
-_SCALAR = yaml.ScalarNode
+def _value(node: Any, depth: int, found: _Findings) -> Any:
+    return _scalar(node, found) if node.__class__ is ScalarNode else _collection(node, depth, found)
+
+
+def _scalar(node: Any, found: _Findings) -> Any:
+    if node.tag is None:
+        try:
+            return node.value if node.style else _PLAIN[node.value]
+        except _Doubt as doubt:
+            found.append((_spot(node), *doubt.args))
+    else:
+        found.append(_tagged(node))
+    return _WRONG
+
+
+def _collection(node: Any, depth: int, found: _Findings) -> Data:
+    # With `_scalar` the hottest lines of the program: what is wrong leaves them, and they call past `_value`.
+    is_list = node.__class__ is SequenceNode
+    found.nodes += len(node.value) if is_list else 2 * len(node.value)
+    if depth > MAX_DEPTH or found.nodes > MAX_NODES:
+        raise _Fatal(_spot(node), "PS110", "aliases repeat this too often, or without end", "repeat less")
+    if node.tag is not None:
+        found.append(_tagged(node))
+    depth += 1
+    if is_list:
+        return [_value(item, depth, found) for item in node.value]
+    data: dict[str, Data] = {}
+    for name, item in node.value:
+        key = _scalar(name, found) if name.__class__ is ScalarNode else name
+        if key.__class__ is not str:
+            key = _odd_key(name, key, found)
+        data[key] = _scalar(item, found) if item.__class__ is ScalarNode else _collection(item, depth, found)
+    if len(data) < len(node.value):
+        found.extend(_duplicates(node))
+    return data
+
+
+def _odd_key(name: yaml.Node, key: object, found: _Findings) -> Any:
+    if key is name:
+        message, fix = "a list or a mapping is the key here", "write text as the key; `{{ }}` needs quotes"
+        found.append((_spot(name), "PS107", message, fix))
+    elif key is not _WRONG:
+        message, fix = f"the key {_shown(name.value)} is not text", _QUOTE
+        found.append(
+            (_spot(name), "PS107", message if name.value else "a key is missing before this `:`", fix)
+        )
+    return name  # which equals nothing: a wrong key is not a duplicate as well
+
+
+def _duplicates(mapping: yaml.MappingNode) -> Iterator[_Finding]:
+    lines: dict[str, int] = {}
+    for name, _ in mapping.value:
+        if isinstance(name, ScalarNode) and name.value in lines:
+            message = f"the key {_shown(name.value)} is already in line {lines[name.value]}"
+            yield _spot(name), "PS106", message, "remove one of the two"
+        elif isinstance(name, ScalarNode):
+            lines[name.value] = _spot(name)[0]
+
+
+def _tagged(item: Any) -> _Finding:
+    tag = _shown(item.tag.replace("tag:yaml.org,2002:", "!!"))
+    return _spot(item), "PS108", f"{tag} is a YAML tag, and tags are not read here", "remove it"
 
 
 def _entry(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, MappingNode):
         return next(((name, item) for name, item in node.value if name.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
+    if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
         return node.value[step], node.value[step]
     return None
 
@@ -172,29 +223,9 @@ def _spot(item: Any) -> tuple[int, int]:
     return item.start_mark.line + 1, item.start_mark.column + 1
 
 
-class _Doubt(Exception):  # noqa: N818 - a signal: a code, a message and sometimes a fix, or nothing
-    """This text cannot be built."""
-
-
-class _Cache(dict[str, Any]):
-    """Readings by text, because manifests repeat a few hundred words. Full, it starts anew: no file can spoil it."""
-
-    def __init__(self, reading: Callable[[str], Data]) -> None:
-        self._reading = reading
-
-    def __missing__(self, text: str) -> Data:
-        value = self._reading(text)
-        if len(self) >= 10_000:
-            self.clear()
-        if len(text) <= 100:
-            self[text] = value
-        return value
-
-
-_WORDS: dict[str, Data] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
+_WRONG = object()
+_WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
+    word: word in {"true", "True", "TRUE"} for word in ("true", "True", "TRUE", "false", "False", "FALSE")
 }
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
@@ -205,11 +236,26 @@ _AMBIGUOUS = re.compile(
         (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?)
     |(?P<base_60_number>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)
     |(?P<number>[-+]?\.(?i:inf|nan)
-        |(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]*|[bB][-+]?[01_]*|[oO][-+]?[0-7_]*)
+        |(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]+|[bB]_*[-+]?[01_]+|[oO]_*[-+]?[0-7_]+)
         |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\._*[0-9][0-9_]*)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?))
     |(?P<special_value>=)""",
     re.VERBOSE,
 )
+
+
+class _Readings(dict[str, Data]):
+    """What plain scalars mean: manifests repeat a few hundred of them. Once it is full it starts anew."""
+
+    def __missing__(self, text: str) -> Data:
+        value = _meaning(text)
+        if len(self) >= 10_000:
+            self.clear()
+        if len(text) <= 100:
+            self[text] = value
+        return value
+
+
+_PLAIN = _Readings()
 
 
 def _meaning(text: str) -> Data:
@@ -225,7 +271,7 @@ def _meaning(text: str) -> Data:
         )
     if match := _AMBIGUOUS.fullmatch(text):
         kind = (match.lastgroup or "").replace("_", " ")
-        raise _Doubt("PS112", f"some YAML parsers read {_shown(text)} as a {kind}, others do not")
+        raise _Doubt("PS112", f"to some YAML parsers {_shown(text)} is a {kind}, to others it is not", _QUOTE)
     return text
 
 
@@ -238,21 +284,7 @@ def _number(text: str) -> int | float:
         fits = -(1 << 63) <= value < 1 << 63
     if fits:
         return value
-    raise _Doubt("PS114", f"{_shown(text)} does not fit into 64 bits")
-
-
-def _name(text: str) -> str:
-    value = _PLAIN[text]
-    if isinstance(value, str):
-        return value
-    kind = "null" if value is None else "a truth value" if isinstance(value, bool) else "a number"
-    raise _Doubt(
-        "PS107", f"the key {_shown(text)} is {kind}, not text" if text else "there is no key before this `:`"
-    )
-
-
-_PLAIN = _Cache(_meaning)
-_KEYS = _Cache(_name)
+    raise _Doubt("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}")
 
 
 def _shown(text: str) -> str:
@@ -260,35 +292,25 @@ def _shown(text: str) -> str:
     return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
 
-# libyaml's composer recurses in C and takes 330 bytes of stack a level. A bracket opens two levels at most, and so
-# does each column of a line that begins with blanks and "-?:": no more than 1,200 levels, or 400 KB.
+# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens at most two levels, and so
+# does each column of a line that begins with blanks and "-?:"; so these allow 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
-    ord(" ")
-    if c in b" \t-?:"
-    else ord("[")
-    if c in b"[{"
-    else ord("x")
-    if c in b"\r\n" or 32 <= c < 127
-    else 0
+    32 if c in b" \t-?:" else 91 if c in b"[{" else 46 if c in b"\r\n" or 32 <= c < 127 else 0
     for c in range(256)
 )
-_SEPARATORS = (b",", b"[", b"{", b"-", b"?", b":", b"\n", b"\r")  # each has two nodes after it at most
-_HIDDEN = (
-    (b"&", re.compile(rb"&(?<![^\s,:?\[\]{}\"'-]&)[^\s&]")),  # anchors, whose aliases may repeat without end
-    (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),  # the tag "!", which leaves no trace in a node
-    (
-        b"\\",
-        re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)"),
-    ),  # invisible characters
+_HIDDEN = (  # from the nodes: the tag "!", invisible characters behind escapes; and from the eye: 60,000 directives
+    (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),
+    (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),
     (b"%TAG", re.compile(rb"(?:\A|[\r\n])%TAG")),
 )
 _INVISIBLE = re.compile(
-    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff"
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
-    + "]"
+    + "\ufdd0-\ufdef\ufeff]"
 )
+_HIDES = "the invisible character U+{:04X} must not be in a file"
 
 
 def _suspicious(source: bytes) -> bool:
@@ -298,203 +320,82 @@ def _suspicious(source: bytes) -> bool:
     return (
         shape.count(b"[") > _MAX_BRACKETS
         or _DEEP_LINE in shape
-        or (len(source) > MAX_NODES // 2 and 2 * sum(map(source.count, _SEPARATORS)) > MAX_NODES)
+        # after each of these come two nodes at most
+        or (len(source) > MAX_NODES // 2 and 2 * sum(map(source.count, b",[{-?:\r\n")) > MAX_NODES)
         or any(sign in source and pattern.search(source) for sign, pattern in _HIDDEN)
-        or (b"\0" in shape and _INVISIBLE.search(_decoded(source)) is not None)
+        or (b"\0" in shape and _INVISIBLE.search(source.decode("utf-8", "surrogateescape")) is not None)
     )
 
 
-def _decoded(source: bytes) -> str:
-    return source.decode("utf-8", "surrogateescape")  # a byte that is not UTF-8 becomes a lone surrogate
-
-
-def _problems(source: bytes, file: str) -> list[Problem]:
-    inspection = _Inspection(file)
-    try:
-        text = _text(source, file)
-        inspection.problems += _invisible(text, file)
-        inspection.run(_INVISIBLE.sub("\ufffd", text))
-    except ProblemsError as fatal:
-        return [*inspection.problems, *fatal.problems]
-    return inspection.problems
-
-
-def _text(source: bytes, file: str) -> str:
+def _clean(source: bytes, found: _Findings) -> str:
     if len(source) > MAX_BYTES:
-        raise _stop(Place(file), "PS102", "this file is too large")
-    text = _decoded(source)
-    if match := re.search("[\udc80-\udcff]", text):
-        raise _stop(
-            _after(text[: match.start()], file), "PS104", f"the byte 0x{ord(match[0]) & 255:02x} is not UTF-8"
-        )
+        raise _Fatal((0, 0), "PS102", *_TOO_LARGE)
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
+        spot = _end(source[: error.start].decode())
+        raise _Fatal(spot, "PS104", message, "save the file as UTF-8") from error
     if match := re.search(r"(?:\A|(?<=[\r\n]))%TAG", text):  # libyaml takes five seconds for 60,000 of them
-        raise _stop(
-            _after(text[: match.start()], file), "PS108", "this line is about YAML tags, which are not read"
+        raise _Fatal(
+            _end(text[: match.start()]), "PS108", "YAML tags (`%TAG`) are not read here", "remove it"
         )
-    return text
-
-
-def _after(text: str, file: str) -> Place:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return Place(file, len(lines), len(lines[-1]) + 1)
-
-
-def _invisible(text: str, file: str) -> list[Problem]:
-    # One problem for each character, not for each occurrence: a binary file has a million of them.
-    found = []
-    for char in set(_INVISIBLE.findall(text)):
+    for char in set(_INVISIBLE.findall(text)):  # once each: a binary file has a million of them
         more = text.count(char) - 1
-        fix = f"remove it here and in {more} more places" if more else ""
-        found.append(_problem(_after(text[: text.index(char)], file), "PS113", _HIDES.format(ord(char)), fix))
-    return found
+        fix = f"remove it here and in {more} more places" if more else "remove it"
+        found.append((_end(text[: text.index(char)]), "PS113", _HIDES.format(ord(char)), fix))
+    return _INVISIBLE.sub("\ufffd", text)
 
 
-_HIDES = "the invisible character U+{:04X} must not be in a file"
+def _end(text: str) -> tuple[int, int]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return len(lines), len(lines[-1]) + 1
 
 
-class _Seen:
-    """A value that the inspection met; `nodes` stays 0 until a list or mapping ends."""
-
-    def __init__(self, event: yaml.NodeEvent, before: int) -> None:
-        self.event = event
-        self.before = before
-        self.nodes = int(isinstance(event, yaml.ScalarEvent))
-        self.height = 1 - self.nodes
-        self.keys: dict[str, yaml.NodeEvent] = {}
-        self.wants_value = False
-
-    def takes_key(self) -> bool:
-        self.wants_value = isinstance(self.event, yaml.MappingStartEvent) and not self.wants_value
-        return self.wants_value
-
-
-class _Inspection:
-    """Collects what is wrong in a text, up to the first thing that is fatal."""
-
-    def __init__(self, file: str) -> None:
-        self.problems: list[Problem] = []
-        self._file = file
-        self._begun = False
-        self._open: list[_Seen] = []
-        self._anchors: dict[str, _Seen] = {}
-        self._nodes = 0
-
-    def run(self, text: str) -> None:
-        composer = _Composer(text)
-        event = None
-        try:
-            while (event := composer.get_event()) is not None:
-                self._visit(event)
-        except yaml.MarkedYAMLError as error:
-            raise _syntax(error, text, self._file) from error
-        except UnicodeDecodeError as error:  # from percent escapes, which only a tag can have
-            raise self._fatal(
-                event, "PS108", "after this comes a YAML tag; tags are not read here"
-            ) from error
-
-    def _visit(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.NodeEvent):
-            self._node(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._close()
-        elif isinstance(event, yaml.DocumentStartEvent):
-            if self._begun:
-                raise self._fatal(event, "PS111", "a second document begins here")
-            self._begun = True
-
-    def _node(self, event: yaml.NodeEvent) -> None:
-        seen = self._repeated(event) if isinstance(event, yaml.AliasEvent) else self._new(event)
-        is_key = bool(self._open) and self._open[-1].takes_key()
-        self._measure(event, seen)
-        if isinstance(seen.event, yaml.ScalarEvent):
-            self._scalar(event, seen.event, _KEYS if is_key else _PLAIN)
-        elif is_key:
-            self._report(event, "PS107", "a list or a mapping cannot be a key")
-        if isinstance(event, yaml.CollectionStartEvent):
-            self._open.append(seen)
-
-    def _close(self) -> None:
-        closed = self._open.pop()
-        closed.nodes = self._nodes - closed.before
-        if self._open:
-            self._open[-1].height = max(self._open[-1].height, closed.height + 1)
-
-    def _new(self, event: Any) -> _Seen:
-        if event.tag is not None:
-            tag = _shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
-            self._report(event, "PS108", f"{tag} is a YAML tag; tags are not read here")
-        seen = _Seen(event, self._nodes)
-        if event.anchor is not None and (first := self._anchors.setdefault(event.anchor, seen)) is not seen:
-            message = f"the anchor {_shown('&' + event.anchor)} is already in line {_spot(first.event)[0]}"
-            raise self._fatal(event, "PS105", message, "give it another name")
-        return seen
-
-    def _repeated(self, event: yaml.AliasEvent) -> _Seen:
-        seen = self._anchors.get(event.anchor or "")
-        alias = _shown(f"*{event.anchor}")
-        if seen is None:
-            raise self._fatal(
-                event, "PS105", f"{alias} has no anchor above", "name an anchor, or write text in quotes"
+def _walk(text: str | bytes, found: _Findings) -> None:
+    composer = _Composer(text)
+    depth = nodes = 0
+    while not isinstance(event := composer.get_event(), yaml.DocumentEndEvent | yaml.StreamEndEvent):
+        nodes += isinstance(event, yaml.NodeEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _Fatal(
+                _spot(event), "PS109", f"this is more than {MAX_DEPTH} levels deep", "make it flatter"
             )
-        if not seen.nodes:
-            raise self._fatal(event, "PS110", f"{alias} repeats a value inside of itself")
-        return seen
-
-    def _measure(self, event: yaml.NodeEvent, seen: _Seen) -> None:
-        self._nodes += seen.nodes or 1
-        if self._nodes > MAX_NODES:
-            raise self._fatal(event, "PS110", f"there are more than {MAX_NODES:,} values up to here")
-        if len(self._open) + seen.height > MAX_DEPTH:
-            raise self._fatal(event, "PS109", f"this is nested more than {MAX_DEPTH} levels deep")
-        if self._open:
-            self._open[-1].height = max(self._open[-1].height, seen.height + 1)
-
-    def _scalar(self, event: yaml.NodeEvent, scalar: yaml.ScalarEvent, readings: _Cache) -> None:
-        try:
-            text = scalar.value if scalar.style or scalar.tag else readings[scalar.value]
-        except _Doubt as doubt:
-            self._report(event, *doubt.args)
-            return
-        if scalar.style == '"' and (match := _INVISIBLE.search(scalar.value)):
-            self._report(event, "PS113", _HIDES.format(ord(match[0])), "remove its escape from this text")
-        if readings is _KEYS and (first := self._open[-1].keys.setdefault(text, event)) is not event:
-            self._report(event, "PS106", f"the key {_shown(text)} is already in line {_spot(first)[0]}")
-
-    def _fatal(self, event: yaml.Event, code: str, message: str, fix: str = "") -> ProblemsError:
-        return _stop(Place(self._file, *_spot(event)), code, message, fix)
-
-    def _report(self, event: yaml.Event, code: str, message: str, fix: str = "") -> None:
-        self.problems.append(_problem(Place(self._file, *_spot(event)), code, message, fix))
+        if nodes > MAX_NODES:
+            raise _Fatal(_spot(event), "PS110", f"up to here are {MAX_NODES:,} values", "write less of them")
+        if getattr(event, "tag", None) == "!":
+            found.append(_tagged(event))
+        if getattr(event, "style", None) == '"' and (match := _INVISIBLE.search(event.value)):
+            found.append((_spot(event), "PS113", _HIDES.format(ord(match[0])), "remove its escape"))
 
 
-_SYNTAX = (  # a part of what libyaml or PyYAML say, and what it means to the one who wrote the text
-    ("cannot start any token", "nothing can begin with {char}", "write text in quotes; indent with spaces"),
-    ("tab character", "a tab stands where spaces should indent", "indent with spaces"),
-    ("could not find expected ':'", "no `:` follows this", "write `key: value`"),
-    ("values are not allowed", "a value cannot begin here", "mend the indentation, or write text in quotes"),
-    (
-        "entries are not allowed",
-        "a list cannot begin here",
-        "begin it in a new line, or write text in quotes",
-    ),
-    ("found unexpected", "this quote is never closed", "close it"),
-    (
-        "expected ',' or",
-        "the bracket from line {line} is not closed here",
-        "close it, or put a comma before this",
-    ),
-    (
-        "expected key|expected '-'|<block end>",
-        "this does not fit what begins in line {line}",
-        "mend the indentation",
-    ),
-    (
-        "unknown escape",
-        "this backslash stands for nothing that YAML knows",
-        "double it, or write single quotes",
-    ),
-    ("alphabetic", "`&` and `*` are not text in YAML", "write text in quotes"),
+_MEND = "mend the indentation, or write text in quotes"
+_SYNTAX = (  # what libyaml or PyYAML say, in part, and what it means to the one who wrote the text
+    ("another document", "PS111", "a second document begins here", "keep one document in a file"),
+    (r"\btag\b", "PS108", "this is no YAML tag, and tags are not read here", _QUOTE),
+    ("Unicode character", "PS113", "this escape is half of a character", "write the character itself"),
+    ("undefined alias", "PS105", "this repeats an anchor that is not above", "write text in quotes"),
+    ("second occurrence", "PS105", "this anchor is in line {line} already", "give it another name"),
+    ("start any token", "PS105", "nothing can begin with {char}", "write text in quotes, indent with spaces"),
+    ("tab character", "PS105", "a tab stands where only spaces can indent", "indent with spaces"),
+    ("expected ':'", "PS105", "no `:` follows this", "write `key: value`, or mend the indentation"),
+    ("values are not", "PS105", "no value can begin at this `:`", _MEND),
+    ("entries are not", "PS105", "no list can begin here", "begin it in a line of its own"),
+    ("found unexpected", "PS105", "this quote is never closed", "close it"),
+    ("expected ',' or", "PS105", "the bracket of line {line} is still open here", "close it, or put a comma"),
+    ("expected key|'-'|block end", "PS105", "this does not fit to what begins in line {line}", _MEND),
+    ("unknown escape", "PS105", "there is no such escape", "double the backslash, or use single quotes"),
+    ("", "PS105", "this is no YAML: {problem}", _MEND),
 )
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> ProblemsError: ...
+def _syntax(error: yaml.MarkedYAMLError, source: bytes) -> _Fatal:
+    at_start = error.context in {"while scanning a simple key", "while scanning a quoted scalar"}
+    start: Any = error.context_mark or error.problem_mark
+    mark: Any = start if at_start else error.problem_mark
+    said = f"{error.context}: {error.problem}"
+    code, message, fix = next(meaning for part, *meaning in _SYNTAX if re.search(part, said))
+    char = _shown(source.decode()[mark.index : mark.index + 1])
+    message = message.format(line=start.line + 1, char=char, problem=error.problem)
+    return _Fatal((mark.line + 1, mark.column + 1), code, message, fix)

@@ -28,6 +28,7 @@ PRUNE_LAST = ("argocd.argoproj.io/sync-options", "PruneLast=true")
 # Recorded series, level:metric:operations (prometheus.io/docs/practices/rules).
 WEIGHT = "variant:penstock_weight:configured"
 REQUESTS = "variant:penstock_requests:increase30m"
+EXPECTED = "variant:penstock_expected:increase30m"
 EVENTS = "variant:penstock_events:increase30m"
 SHORT = "variant:penstock_metric:value5m"
 LONG = "variant:penstock_metric:value30m"

@@ -35,6 +35,7 @@ class Queries:
     def __init__(self, experiment: Experiment, environment: Environment) -> None:
         self._experiment = experiment
         self._environment = environment
+        self._sums: dict[tuple[object, ...], str] = {}
         self.selector = f'namespace="{environment.namespace}",experiment="{experiment.name}"'
 
     def requests(self, function: str, window: str) -> str:
@@ -87,14 +88,19 @@ class Queries:
         """Return one sample where a weight changed since the last evaluation."""
         return f"changes(max by (variant) ({self.weight})[1m:]) > 0"
 
+    def expected(self) -> str:
+        """Return the requests that each variant with traffic should have counted, if the split were as declared."""
+        served = f"({self.weight} > 0)"
+        total = f"sum by (namespace, experiment) ({self.recorded(names.REQUESTS)} and {served})"
+        return f"{served} * on (namespace, experiment) group_left () {total}"
+
     def chi_squared(self) -> str:
-        """Pearson's statistic of the observed against the configured split, over variants that should get traffic.
+        """Pearson's statistic of the observed against the expected counts.
 
         A variant without any series counts as zero requests: it is the worst mismatch, and must not vanish from the sum.
         """
-        served = f"({self.weight} > 0)"
-        observed = f"({self.recorded(names.REQUESTS)} and {served} or 0 * {served})"
-        expected = self._expected()
+        expected = self.recorded(names.EXPECTED)
+        observed = f"({self.recorded(names.REQUESTS)} and {expected} or 0 * {expected})"
         return f"sum by (namespace, experiment) (({observed} - {expected}) ^ 2 / {expected})"
 
     @property
@@ -104,18 +110,10 @@ class Queries:
 
     def mismatch(self, minimum: int = 5) -> str:
         """Sample ratio mismatch within one stage: never across a change of weights, and only if each expected count suffices."""
-        enough = f"min by (namespace, experiment) ({self._expected()}) >= {minimum}"
-        moved = f"changes({self.weight}[{SETTLED}]) > 0 or ({self.weight} unless {self.weight} offset {SETTLED})"
         on = "on (namespace, experiment)"
-        return (
-            f"{self.recorded(names.SRM)} > {self.critical:g} and {on} ({enough}) unless {on} ({moved})"
-        )
-
-    def _expected(self) -> str:
-        served = f"({self.weight} > 0)"
-        observed = f"({self.recorded(names.REQUESTS)} and {served})"
-        total = f"sum by (namespace, experiment) {observed}"
-        return f"({served} * on (namespace, experiment) group_left () {total})"
+        enough = f"(min by (namespace, experiment) ({self.recorded(names.EXPECTED)}) >= {minimum})"
+        moved = f"(changes({self.weight}[{SETTLED}]) > 0 or {self.weight} unless {self.weight} offset {SETTLED})"
+        return f"{self.recorded(names.SRM)} > {self.critical:g} and {on} {enough} unless {on} {moved}"
 
     def over_limit(self, metric: Metric) -> str:
         """Variants beyond the fixed limit in both windows, with enough requests."""
@@ -169,19 +167,24 @@ class Queries:
         """Return one part of a histogram or summary."""
         assert metric.histogram is not None  # noqa: S101 (the kind says so; only mypy does not know)
         series = metric.histogram
-        return self._sum(
-            [(series.metric + suffix, [*_matchers(series), *([matcher] if matcher else [])])],
-            metric.scope,
-            function,
-            window,
-            by,
-        )
+        counters = ((series.metric + suffix, (*_matchers(series), *((matcher,) if matcher else ()))),)
+        return self._sum(counters, metric.scope, function, window, by)
 
     def _counted(self, series: tuple[Series, ...], scope: Scope, function: str, window: str) -> str:
-        return self._sum([(one.metric, _matchers(one)) for one in series], scope, function, window, "variant")
+        counters = tuple((one.metric, _matchers(one)) for one in series)
+        return self._sum(counters, scope, function, window, "variant")
 
     def _sum(
-        self, counters: list[tuple[str, list[str]]], scope: Scope, function: str, window: str, by: str
+        self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str
+    ) -> str:
+        """Sum counters by variant; remembered, since a ratio asks for its total again and again."""
+        key = (counters, scope, function, window, by)
+        if key not in self._sums:
+            self._sums[key] = self._summed(counters, scope, function, window, by)
+        return self._sums[key]
+
+    def _summed(
+        self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str
     ) -> str:
         terms = [
             term
@@ -194,7 +197,7 @@ class Queries:
         return f"sum by ({by}) ({' or '.join(terms)})"
 
     def _by_variant(
-        self, metric: str, matchers: list[str], scope: Scope, function: str, window: str
+        self, metric: str, matchers: tuple[str, ...], scope: Scope, function: str, window: str
     ) -> list[str]:
         """Rated series with a `variant` label, however the exporter names the variant."""
 
@@ -244,6 +247,8 @@ class Queries:
 if TYPE_CHECKING:
     from typing import Protocol
 
+    _Counter = tuple[str, tuple[str, ...]]
+
     class _Rated(Protocol):
         def __call__(self, *matchers: str) -> str: ...
 
@@ -267,8 +272,8 @@ def _matchers_of(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[str, 
     return tuple(_matcher(label, values) for label, values in labels)
 
 
-def _matchers(series: Series) -> list[str]:
-    return list(_matchers_of(series.labels))
+def _matchers(series: Series) -> tuple[str, ...]:
+    return _matchers_of(series.labels)
 
 
 def _matcher(label: str, values: tuple[str, ...]) -> str:

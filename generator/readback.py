@@ -10,39 +10,32 @@ filter) gives no shape to rely on, and its text is parsed in full, every time.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import load
-from generator.scalars import as_json
+from generator.scalars import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from generator.problems import Problem
 
 MARK = "\0"
 """Stands before and after a marked value. No input holds it: `load` refuses control characters."""
 
-_TOKEN = re.compile(r'"PenstockSlot([0-9]+)"')
+_TOKEN = re.compile(r"PenstockSlot([0-9]+)")
+_QUOTED_TOKEN = re.compile(r"'PenstockSlot([0-9]+)(?:\\n)?'")
 _MOST_SHAPES = 2_000
 
 
-class _Literal(NamedTuple):
-    """A block scalar: which value it is, where it belongs in the data, and how far its lines are indented."""
-
-    slot: int
-    path: tuple[str | int, ...]
-    indent: str
-
-
 class _Shape(NamedTuple):
-    """JSON with gaps, the slot that fills each gap, block scalars apart, and keys that must differ in one map."""
+    """A text's data as a function of its values, in order; the slots of block scalars, with the indent of their lines;
+    and slots of keys that must differ from each other and from the other keys of one map.
+    """  # noqa: D205
 
-    pieces: tuple[str, ...]
-    slots: tuple[int, ...]
-    literals: tuple[_Literal, ...]
+    fill: Callable[[list[str]], Any]
+    blocks: tuple[tuple[int, str], ...]
     key_groups: tuple[tuple[tuple[int, ...], frozenset[str]], ...]
 
 
@@ -73,48 +66,41 @@ class Reader:
 
 
 def _learned(outside: list[str]) -> _Shape | None:
-    """Parse a shape with tokens for values; None unless each token is one whole scalar."""
+    """Parse a shape with tokens for values; None unless each token is one whole scalar, plain or a block."""
     text = outside[0] + "".join(f"PenstockSlot{i}{after}" for i, after in enumerate(outside[1:]))
     data, problems = load.parse(text.encode(), "")
     if problems:
         return None
-    places = dict(_places(load._Composer(text.encode()).get_single_node(), ()))
-    if sorted(places) != list(range(len(outside) - 1)):
+    styles = dict(_tokens(load._Composer(text.encode()).get_single_node()))
+    if sorted(styles) != list(range(len(outside) - 1)):
         return None
-    literals = [
-        _Literal(slot, path, " " * _width(outside[slot])) for slot, (style, path) in places.items() if style == "|"
-    ]
-    whole = json.dumps(data, ensure_ascii=False)
-    found = _TOKEN.split(whole)
-    slots = tuple(map(int, found[1::2]))
-    if sorted((*slots, *(one.slot for one in literals))) != list(range(len(outside) - 1)):
-        return None
-    return _Shape(tuple(found[::2]), slots, tuple(literals), tuple(_key_groups(data)))
+    blocks = tuple((slot, _indent(outside[slot])) for slot, style in sorted(styles.items()) if style == "|")
+    # The repr of plain data, with every token's literal replaced by its value: a display that Python builds far
+    # faster than any parser. It holds nothing but literals, for all of it was data.
+    display = _QUOTED_TOKEN.sub(r"v[\1]", repr(data))
+    return _Shape(eval(f"lambda v: {display}"), blocks, tuple(_key_groups(data)))  # noqa: S307
 
 
-def _width(before: str) -> int:
-    return len(before) - len(before.rstrip(" "))
+def _indent(before: str) -> str:
+    return " " * (len(before) - len(before.rstrip(" ")))
 
 
-def _places(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[int, tuple[str, tuple[str | int, ...]]]]:
-    """Yield slot, style and path of every scalar that is a token and nothing else, plain or as a block."""
+def _tokens(node: Any) -> Iterator[tuple[int, str]]:
+    """Yield slot and style of every scalar that is a token and nothing else, plain or as a block."""
     if isinstance(node.value, str):
         match = re.fullmatch(r"PenstockSlot([0-9]+)(\n?)", node.value)
         if match and (node.style or "") == ("|" if match[2] else ""):
-            yield int(match[1]), (node.style or "", path)
+            yield int(match[1]), node.style or ""
         return
-    for index, child in enumerate(node.value):
-        if isinstance(child, tuple):
-            yield from _places(child[0], path)
-            yield from _places(child[1], (*path, child[0].value))
-        else:
-            yield from _places(child, (*path, index))
+    for child in node.value:
+        for one in child if isinstance(child, tuple) else (child,):
+            yield from _tokens(one)
 
 
 def _key_groups(data: Any) -> Iterator[tuple[tuple[int, ...], frozenset[str]]]:
     """Yield, for each map with marked keys, their slots and the other keys: filled in, all must differ."""
     if isinstance(data, dict):
-        slots = {key: _TOKEN.fullmatch(f'"{key}"') for key in data}
+        slots = {key: _TOKEN.fullmatch(key) for key in data}
         marked = tuple(int(match[1]) for match in slots.values() if match)
         if marked:
             yield marked, frozenset(key for key, match in slots.items() if not match)
@@ -123,30 +109,19 @@ def _key_groups(data: Any) -> Iterator[tuple[tuple[int, ...], frozenset[str]]]:
         yield from _key_groups(child)
 
 
-def _filled(shape: _Shape, values: list[str]) -> Any:
+def _filled(shape: _Shape, written: list[str]) -> Any:
     """Put values into a shape; None where only a full parse can tell."""
     for slots, others in shape.key_groups:
-        keys = {values[slot] for slot in slots}
+        keys = {written[slot] for slot in slots}
         if len(keys) < len(slots) or keys & others:
             return None
-    for literal in shape.literals:
-        body = values[literal.slot]
-        if not body or body[0] in " \t\n" or body[-1] == "\n":
+    values = []
+    blocks = dict(shape.blocks)
+    for slot, one in enumerate(written):
+        if slot not in blocks:
+            values.append(text_of(one))
+        elif not one or one[0] in " \t\n" or one[-1] == "\n":
             return None
-    filled = [shape.pieces[0]]
-    for slot, piece in zip(shape.slots, shape.pieces[1:], strict=True):
-        filled += (as_json(values[slot]), piece)
-    data = json.loads("".join(filled))
-    for literal in shape.literals:
-        steps = [_step(step, values) for step in literal.path]
-        parent = data
-        for step in steps[:-1]:
-            parent = parent[step]
-        parent[steps[-1]] = values[literal.slot].replace(f"\n{literal.indent}", "\n") + "\n"
-    return data
-
-
-def _step(step: str | int, values: list[str]) -> str | int:
-    """Return a step on the way to a block scalar, which may itself be a marked key."""
-    match = _TOKEN.fullmatch(f'"{step}"') if isinstance(step, str) else None
-    return str(json.loads(as_json(values[int(match[1])]))) if match else step
+        else:
+            values.append(one.replace(f"\n{blocks[slot]}", "\n") + "\n")
+    return shape.fill(values)

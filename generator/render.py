@@ -83,6 +83,7 @@ class Templates:
         self.overrides = overrides
         self._own = frozenset(_names(overrides)) if overrides else frozenset()
         self._environment = _environment([*([overrides] if overrides else []), self.shipped], bool(self._own), cache)
+        self._globals = dict(self._environment.globals)
 
     def file(self, template: str) -> str:
         """Return where a template stands, for messages: below `templates/` of the repository or of Penstock."""
@@ -93,8 +94,17 @@ class Templates:
         return [Rendered(one, self._render(one)) for one in planned]
 
     def _render(self, planned: Planned) -> str:
+        values = {**self._globals, **planned.values, "id": planned.id}
         try:
-            return self._environment.get_template(planned.template).render(planned.values, id=planned.id) + "\n"
+            template = self._environment.get_template(planned.template)
+            # What Template.render does, less its copies of all globals for each file.
+            return "".join(template.root_render_func(template.new_context(values, shared=True))) + "\n"
+        except Exception:  # noqa: BLE001 (rendered again the slow way, which knows the template's lines)
+            return self._explained(planned, values)
+
+    def _explained(self, planned: Planned, values: dict[str, Any]) -> str:
+        try:
+            return self._environment.get_template(planned.template).render(values) + "\n"
         except jinja2.TemplateError as error:
             raise ProblemsError((self._problem(planned, error),)) from None
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
@@ -123,6 +133,9 @@ def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Envi
         auto_reload=False,
         bytecode_cache=jinja2.FileSystemBytecodeCache(cache, "%s.jinja") if cache and not sandboxed else None,
     )
+    if not sandboxed:
+        # Shipped templates read attributes of our own types only; Jinja's way through items as well costs a third.
+        environment.getattr = getattr  # type: ignore[method-assign]
     environment.filters.update(
         q=_Marked().__getitem__, j=encode, block=block, literal=_literal, number=_number
     )

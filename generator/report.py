@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from generator.codes import MEANINGS
 from generator.problems import ERROR, Problem
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ def _sarif(found: Sequence[Problem]) -> str:
         }
         for problem in found
     ]
-    rules = [{"id": code} for code in sorted({problem.code for problem in found})]
+    rules = [
+        {"id": code, "shortDescription": {"text": MEANINGS[code]}} for code in sorted({problem.code for problem in found})
+    ]
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from json.encoder import encode_basestring  # type: ignore[attr-defined] # the C function behind json.dumps
 from typing import TYPE_CHECKING
@@ -41,10 +42,21 @@ scalar: Callable[[str], str] = _Scalars().__getitem__
 """Write a text as a YAML scalar."""
 
 
-def as_json(written: str) -> str:
-    """Return the JSON string of the text that `scalar` wrote."""
+class _Texts(dict[str, str]):
+    """Texts by scalar: the other way round."""
+
+    def __missing__(self, written: str) -> str:
+        if len(self) > _MOST:
+            self.clear()
+        text = self[written] = _text(written)
+        return text
+
+
+def _text(written: str) -> str:
     if written[0] == '"':
-        return written
-    if written[0] == "'":
-        return encode(written[1:-1].replace("''", "'"))
-    return f'"{written}"'
+        return str(json.loads(written))
+    return written[1:-1].replace("''", "'") if written[0] == "'" else written
+
+
+text_of: Callable[[str], str] = _Texts().__getitem__
+"""Return the text that `scalar` wrote."""

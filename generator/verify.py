@@ -96,6 +96,9 @@ def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
 
 def _identity(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     identity, metadata = manifest.planned.id, data.get("metadata", {})
+    given = (data.get("apiVersion"), data.get("kind"), metadata.get("namespace", ""), metadata.get("name", ""))
+    if given == identity:
+        return
     planned: tuple[tuple[Path, str, Any], ...] = (
         (("apiVersion",), identity.api_version, data.get("apiVersion")),
         (("kind",), identity.kind, data.get("kind")),

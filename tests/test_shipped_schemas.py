@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from generator.crds import SHIPPED, canonical, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).parents[1] / "schemas" / "kubernetes"
+FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file())
+CRDS = os.environ.get("PENSTOCK_CRDS")
+
+
+def test_the_shipped_files_are_those_that_are_made_and_the_two_kept_by_hand() -> None:
+    assert sorted({*SHIPPED, "core/configmap.json", "core/kustomization.json"}) == FILES
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_shipped_schema_is_canonical_closed_and_without_descriptions(file: str) -> None:
+    content = (FOLDER / file).read_bytes()
+    schema = json.loads(content)
+    jsonschema_rs.meta.validate(schema)
+    jsonschema_rs.validator_for(schema)
+    assert canonical(schema) == content
+    assert not [
+        sub for sub in subschemas(schema) if {"description", "title", "default", "format"} & sub.keys()
+    ]
+    assert not [
+        sub for sub in subschemas(schema) if "properties" in sub and "additionalProperties" not in sub
+    ]
+    assert {*schema["properties"]} >= {"apiVersion", "kind", "metadata"}
+    assert "status" not in schema["properties"]
+
+
+def subschemas(schema: Any) -> list[dict[str, Any]]:
+    if not isinstance(schema, dict):
+        return []
+    below = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
+    below += [schema.get(key) for key in ("items", "additionalProperties", "propertyNames", "not")]
+    below += [sub for key in ("allOf", "anyOf", "oneOf") for sub in schema.get(key, ())]
+    return [schema, *(sub for item in below for sub in subschemas(item))]
+
+
+OBJECTS = """
+kserve-*/inferenceservice.json:
+  apiVersion: serving.kserve.io/v1beta1
+  kind: InferenceService
+  metadata: {name: a, labels: {a/b: c}, annotations: {serving.kserve.io/deploymentMode: Standard}}
+  spec:
+    predictor:
+      minReplicas: 1
+      model:
+        modelFormat: {name: sklearn, version: "1"}
+        storageUri: gs://bucket/a
+        env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]
+        resources: {requests: {cpu: "1", memory: 2Gi}, limits: {nvidia.com/gpu: 1}}
+      logger: {mode: all, url: "http://sink"}
+gateway-api-*/httproute.json:
+  apiVersion: gateway.networking.k8s.io/v1
+  kind: HTTPRoute
+  metadata: {name: a}
+  spec:
+    parentRefs: [{name: gateway, namespace: kserve}]
+    hostnames: [a.example.com]
+    rules:
+      - matches: [{path: {type: PathPrefix, value: /}, headers: [{name: x-variant, value: v2}]}]
+        backendRefs:
+          - name: a
+            port: 80
+            weight: 20
+            filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x, value: v2}]}}]
+prometheus-operator-*/servicemonitor.json:
+  apiVersion: monitoring.coreos.com/v1
+  kind: ServiceMonitor
+  metadata: {name: a}
+  spec:
+    selector: {matchLabels: {app: a}}
+    endpoints: [{port: http, relabelings: [{targetLabel: variant, replacement: v2}]}]
+prometheus-operator-*/podmonitor.json:
+  apiVersion: monitoring.coreos.com/v1
+  kind: PodMonitor
+  metadata: {name: a}
+  spec: {selector: {matchLabels: {app: a}}, podMetricsEndpoints: [{portNumber: 8080, path: /metrics}]}
+prometheus-operator-*/prometheusrule.json:
+  apiVersion: monitoring.coreos.com/v1
+  kind: PrometheusRule
+  metadata: {name: a}
+  spec: {groups: [{name: a, partial_response_strategy: WARN, rules: [{record: a, expr: 1, labels: {c: d}}]}]}
+grafana-operator-*/grafanadashboard.json:
+  apiVersion: grafana.integreatly.org/v1beta1
+  kind: GrafanaDashboard
+  metadata: {name: a}
+  spec: {instanceSelector: {matchLabels: {dashboards: grafana}}, json: "{}"}
+knative-serving/route.json:
+  apiVersion: serving.knative.dev/v1
+  kind: Route
+  metadata: {name: a}
+  spec: {traffic: [{configurationName: a, percent: 80, tag: v1}]}
+core/configmap.json:
+  {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {a.json: "{}"}}
+core/kustomization.json:
+  apiVersion: kustomize.config.k8s.io/v1beta1
+  kind: Kustomization
+  namespace: a
+  resources: [a.yaml]
+  labels: [{pairs: {a: b}, includeSelectors: false}]
+"""
+SAMPLES = [(path, sample) for glob, sample in yaml.safe_load(OBJECTS).items() for path in FOLDER.glob(glob)]
+FREE = {"labels", "annotations", "matchLabels", "requests", "limits", "data", "pairs"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sample"), SAMPLES, ids=[path.relative_to(FOLDER).as_posix() for path, _ in SAMPLES]
+)
+def test_a_real_object_fits_and_no_field_of_it_may_be_misspelt(path: Path, sample: dict[str, Any]) -> None:
+    validator = jsonschema_rs.validator_for(json.loads(path.read_bytes()))
+    assert validator.is_valid(sample)
+    for change in misspelt(sample):
+        assert not validator.is_valid(change), change
+
+
+def misspelt(value: Any) -> Iterator[Any]:
+    """Return copies with one unknown field each, at every place where keys are not free."""
+    if isinstance(value, dict):
+        yield {**value, "unknown": "x"}
+        for key in value.keys() - FREE:
+            yield from ({**value, key: change} for change in misspelt(value[key]))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from ([*value[:index], change, *value[index + 1 :]] for change in misspelt(item))
+
+
+def test_every_shipped_schema_has_a_sample() -> None:
+    assert sorted(path.relative_to(FOLDER).as_posix() for path, _ in SAMPLES) == FILES
+
+
+def test_the_shipped_schemas_are_small() -> None:
+    assert sum((FOLDER / file).stat().st_size for file in FILES) < 300_000
+
+
+if CRDS:
+
+    def test_the_shipped_schemas_are_those_of_the_crds() -> None:
+        assert generate(Path(str(CRDS))) == {file: (FOLDER / file).read_bytes() for file in SHIPPED}

@@ -38,8 +38,7 @@ def releases(environment: Environment) -> dict[tuple[str, str], str]:
 
 
 _KSERVE = (
-    ((0, 21), "kserve-main"),
-    ((0, 20), "kserve-v0.20.0"),
+    ((0, 20), "kserve-v0.20.0"),  # the development line for 0.21 has the same fields
     ((0, 19), "kserve-v0.19.0"),
     ((0, 0), "kserve-v0.16.0"),
 )

@@ -49,14 +49,16 @@ def _of(experiment: Experiment, environment: Environment) -> Iterator[tuple[str,
 
 
 def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:
-    """Return a problem for each thing that two files claim; `claimed` holds the claim and the claiming file."""
+    """Return a problem for what two files claim, one of each code for a pair of files; `claimed` holds the claim and the claiming file."""
     first: dict[str, str] = {}
     found = []
+    said = set()
     for claim, file in claimed:
         other = first.setdefault(claim, file)
-        if other == file:
-            continue
         kind, _, rest = claim.rpartition(" ")
+        if other == file or (file, other, _CODES[kind]) in said:
+            continue
+        said.add((file, other, _CODES[kind]))
         cluster, _, name = rest.partition("|")
         found.append(
             Problem(

@@ -358,7 +358,6 @@ SHIPPED: Final[Mapping[str, tuple[str, GroupVersionKind]]] = {
         ("kserve-v0.16.0", "kserve-v0.16.0/inferenceservices", _INFERENCE_SERVICE),
         ("kserve-v0.19.0", "kserve-v0.19.0/inferenceservices", _INFERENCE_SERVICE),
         ("kserve-v0.20.0", "kserve-v0.20.0/inferenceservices", _INFERENCE_SERVICE),
-        ("kserve-main", "kserve-main-2026-08-21/inferenceservices", _INFERENCE_SERVICE),
         ("gateway-api-v1.2.1", "gateway-api-v1.2.1/httproutes", _HTTP_ROUTE),
         ("gateway-api-v1.5.1", "gateway-api-v1.5.1/httproutes", _HTTP_ROUTE),
         (_MONITORING, f"{_MONITORING}/servicemonitors", ("monitoring.coreos.com", "v1", "ServiceMonitor")),

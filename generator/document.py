@@ -54,15 +54,9 @@ class Document:
         self, code: str, path: Path, message: str, fix: str, *, key: bool = False, severity: str = ERROR
     ) -> Problem:
         """Make a problem about the field at `path`."""
+        from generator.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
+
         return Problem(code, self.place(path, key=key), message, fix, dotted(path), severity)
-
-
-def dotted(path: Path) -> str:
-    """Write a path as a user would: `spec.args[0]`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def _inside(layer: Layer, path: Path) -> Path | None:

@@ -60,12 +60,7 @@ def read(
 def setting(document: Document, variant: str, *keys: str | int) -> Path:
     """Path of a model setting: under the variant where that sets it, else under spec.model."""
     own: Path = ("spec", "variants", variant, *keys)
-    node: Any = document.data
-    for part in own[:4]:
-        if not isinstance(node, dict) or part not in node:
-            return ("spec", "model", *keys)
-        node = node[str(part)]
-    return own
+    return own if document.has(own) else ("spec", "model", *keys)
 
 
 def _ordered(spec: dict[str, Any]) -> list[str]:

@@ -63,6 +63,7 @@ class Finding(NamedTuple):
     message: str
     fix: str
     about_key: bool
+    code: str
 
 
 class _Note(NamedTuple):
@@ -198,7 +199,8 @@ def _about(fault: Fault, phrase: str, fix: str) -> Iterator[_Note]:
     place = (
         f"{quoted(str(fault.path[-1]))} in {inside(fault.path[:-1])}" if fault.is_key else subject(fault.path)
     )
-    yield _Note(Finding(fault.path, f"{place} {phrase}", fix, fault.is_key))
+    code = "PS201" if fault.is_key else "PS203" if fault.rule == "type" else "PS204"
+    yield _Note(Finding(fault.path, f"{place} {phrase}", fix, fault.is_key, code))
 
 
 def _is_not(fault: Fault, what: str) -> str:
@@ -219,7 +221,9 @@ def _type(fault: Fault) -> Iterator[_Note]:
 
 def _retyped(fault: Fault, wanted: str) -> str:
     value = fault.value
-    if "a text" in wanted and isinstance(value, bool | int | float):
+    if "a text" in wanted and isinstance(value, float):
+        return "write it in quotes, just as it stands"  # 0.20 is 0.2 by now
+    if "a text" in wanted and isinstance(value, bool | int):
         return f'write it in quotes: "{shown(json.dumps(value))}"'
     if "number" in wanted and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return f"write it without quotes: {shown(value)}"
@@ -286,7 +290,7 @@ def _unknown(fault: Fault) -> Iterator[_Note]:
         near = nearest(key, free)
         fix = _meant(near) or (f"known fields: {listed(sorted(known))}" if known else "remove it")
         message = f"{quoted(key)} is not a field of {inside(fault.path)}"
-        yield _Note(Finding((*fault.path, key), message, fix, about_key=True), near)
+        yield _Note(Finding((*fault.path, key), message, fix, about_key=True, code="PS201"), near)
 
 
 def _missing(fault: Fault) -> Iterator[_Note]:
@@ -306,7 +310,7 @@ def _dependent(fault: Fault) -> Iterator[_Note]:
 
 def _lacking(fault: Fault, name: str, reason: str) -> _Note:
     message = f"{quoted(name)} is missing in {inside(fault.path)}{reason}"
-    return _Note(Finding(fault.path, message, _addition(fault, name), about_key=False), name)
+    return _Note(Finding(fault.path, message, _addition(fault, name), about_key=False, code="PS202"), name)
 
 
 def _addition(fault: Fault, name: str) -> str:
@@ -321,7 +325,7 @@ def _addition(fault: Fault, name: str) -> str:
 def _none_of(fault: Fault, names: list[str]) -> Iterator[_Note]:
     either = " or ".join(dict.fromkeys(map(quoted, names)))
     message = f"{either} is missing in {inside(fault.path)}"
-    yield _Note(Finding(fault.path, message, "add one of them", about_key=False), either)
+    yield _Note(Finding(fault.path, message, "add one of them", about_key=False, code="PS202"), either)
 
 
 def _ambiguous(fault: Fault) -> Iterator[_Note]:
@@ -333,7 +337,8 @@ def _ambiguous(fault: Fault) -> Iterator[_Note]:
 def _excluded(fault: Fault) -> Iterator[_Note]:
     """Speak of `not`: mostly of a field that must not be there."""
     names = _resolved(fault.limit, fault.root).get("required", [])
-    return _forbidden(fault, names[0]) if len(names) == 1 else _exclusive(fault, names)
+    alone = len(names) == 1 and isinstance(fault.value, dict)
+    return _forbidden(fault, names[0]) if alone else _exclusive(fault, names)
 
 
 def _exclusive(fault: Fault, names: list[str]) -> Iterator[_Note]:
@@ -352,7 +357,7 @@ def _never(fault: Fault) -> Iterator[_Note]:
 
 def _forbidden(fault: Fault, name: str) -> Iterator[_Note]:
     message = f"{quoted(name)} is not allowed in {inside(fault.path)}"
-    yield _Note(Finding((*fault.path, name), message, "remove it", about_key=True))
+    yield _Note(Finding((*fault.path, name), message, "remove it", about_key=True, code="PS201"))
 
 
 def _odd(fault: Fault) -> Iterator[_Note]:

@@ -1,7 +1,7 @@
 """Untrusted YAML becomes plain data, strictly and fast; a path in that data becomes a place in the text.
 
-libyaml composes the text in C, and one recursion builds the data from its nodes. A text whose bytes look as if
-they could exhaust that, or hide something from it, is first walked event by event, which doubles the time.
+libyaml composes the text in C, and one recursion builds the data from its nodes. A text whose bytes look as if it
+could exhaust that, or hide something from it, is walked event by event first, which doubles the time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _Finding: TypeAlias = tuple[tuple[int, int], str, str, str]  # spot, code, messa
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTE = "write it in quotes"
+_MERGE = "use the environment's defaults or the base file"
 _TOO_LARGE = (f"this file is larger than {MAX_BYTES >> 20} MiB", "take out what does not belong in it")
 
 
@@ -121,8 +122,8 @@ class _Fatal(Exception):  # noqa: N818 - one finding, after which nothing can be
     pass
 
 
-class _Doubt(Exception):  # noqa: N818 - a finding about a scalar, without its spot
-    pass
+class _Doubt(tuple[str, str, str]):
+    """Code, message and fix: stands for the meaning of a scalar that must not be read."""
 
 
 def _load(source: bytes, found: _Findings) -> Data:
@@ -138,7 +139,7 @@ def _load(source: bytes, found: _Findings) -> Data:
         spot = _end(source[: source.index(b"!")].decode())
         raise _Fatal(spot, "PS108", "a YAML tag from here on is not even UTF-8", "remove it") from error
     try:
-        data = None if root is None else _value(root, 1, found)
+        data: Data = None if root is None else _value(root, 1, found)
     except _Fatal:
         _walk(text, found)  # tells whether the text itself is too deep, or its aliases make it so
         raise
@@ -152,47 +153,51 @@ def _value(node: Any, depth: int, found: _Findings) -> Any:
 
 
 def _scalar(node: Any, found: _Findings) -> Any:
-    if node.tag is None:
-        try:
-            return node.value if node.style else _PLAIN[node.value]
-        except _Doubt as doubt:
-            found.append((_spot(node), *doubt.args))
-    else:
+    value = node.value if node.style else _PLAIN[node.value]
+    if node.tag is not None:
         found.append(_tagged(node))
-    return _WRONG
+    elif value.__class__ is _Doubt:
+        found.append((_spot(node), *value))
+    return value
 
 
 def _collection(node: Any, depth: int, found: _Findings) -> Data:
-    # With `_scalar` the hottest lines of the program: what is wrong leaves them, and they call past `_value`.
-    is_list = node.__class__ is SequenceNode
-    found.nodes += len(node.value) if is_list else 2 * len(node.value)
+    # With `_scalar` the hottest lines of the program: whatever is wrong leaves them, and `_value` is written out.
+    items = node.value
+    found.nodes += len(items)
     if depth > MAX_DEPTH or found.nodes > MAX_NODES:
         raise _Fatal(_spot(node), "PS110", "aliases repeat this too often, or without end", "repeat less")
     if node.tag is not None:
         found.append(_tagged(node))
     depth += 1
-    if is_list:
-        return [_value(item, depth, found) for item in node.value]
+    if node.__class__ is SequenceNode:
+        return [_value(item, depth, found) for item in items]
+    found.nodes += len(items)
     data: dict[str, Data] = {}
-    for name, item in node.value:
-        key = _scalar(name, found) if name.__class__ is ScalarNode else name
+    for name, item in items:
+        plain = name.__class__ is ScalarNode and name.tag is None
+        key = (name.value if name.style else _PLAIN[name.value]) if plain else None
         if key.__class__ is not str:
             key = _odd_key(name, key, found)
         data[key] = _scalar(item, found) if item.__class__ is ScalarNode else _collection(item, depth, found)
-    if len(data) < len(node.value):
+    if len(data) < len(items):
         found.extend(_duplicates(node))
     return data
 
 
 def _odd_key(name: yaml.Node, key: object, found: _Findings) -> Any:
-    if key is name:
+    if isinstance(key, _Doubt):
+        found.append((_spot(name), *key))
+    elif name.tag is not None:
+        found.append(_tagged(name))
+    elif not isinstance(name, ScalarNode):
         message, fix = "a list or a mapping is the key here", "write text as the key; `{{ }}` needs quotes"
         found.append((_spot(name), "PS107", message, fix))
-    elif key is not _WRONG:
-        message, fix = f"the key {_shown(name.value)} is not text", _QUOTE
-        found.append(
-            (_spot(name), "PS107", message if name.value else "a key is missing before this `:`", fix)
+    else:
+        message = (
+            f"the key {_shown(name.value)} is not text" if name.value else "a key is missing before this `:`"
         )
+        found.append((_spot(name), "PS107", message, _QUOTE))
     return name  # which equals nothing: a wrong key is not a duplicate as well
 
 
@@ -223,7 +228,6 @@ def _spot(item: Any) -> tuple[int, int]:
     return item.start_mark.line + 1, item.start_mark.column + 1
 
 
-_WRONG = object()
 _WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
     word: word in {"true", "True", "TRUE"} for word in ("true", "True", "TRUE", "false", "False", "FALSE")
 }
@@ -243,10 +247,10 @@ _AMBIGUOUS = re.compile(
 )
 
 
-class _Readings(dict[str, Data]):
+class _Readings(dict[str, Any]):
     """What plain scalars mean: manifests repeat a few hundred of them. Once it is full it starts anew."""
 
-    def __missing__(self, text: str) -> Data:
+    def __missing__(self, text: str) -> Any:
         value = _meaning(text)
         if len(self) >= 10_000:
             self.clear()
@@ -258,7 +262,7 @@ class _Readings(dict[str, Data]):
 _PLAIN = _Readings()
 
 
-def _meaning(text: str) -> Data:
+def _meaning(text: str) -> Data | _Doubt:
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "-+.0123456789yYnNoO=<":
@@ -271,11 +275,12 @@ def _meaning(text: str) -> Data:
         )
     if match := _AMBIGUOUS.fullmatch(text):
         kind = (match.lastgroup or "").replace("_", " ")
-        raise _Doubt("PS112", f"to some YAML parsers {_shown(text)} is a {kind}, to others it is not", _QUOTE)
+        message = f"YAML parsers do not agree on {_shown(text)}: to some it is a {kind}"
+        return _Doubt(("PS112", message, _QUOTE))
     return text
 
 
-def _number(text: str) -> int | float:
+def _number(text: str) -> int | float | _Doubt:
     if _FLOAT.fullmatch(text):
         value: int | float = float(text)
         fits = abs(value) < float("inf")
@@ -284,7 +289,9 @@ def _number(text: str) -> int | float:
         fits = -(1 << 63) <= value < 1 << 63
     if fits:
         return value
-    raise _Doubt("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}")
+    return _Doubt(
+        ("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}")
+    )
 
 
 def _shown(text: str) -> str:
@@ -292,18 +299,18 @@ def _shown(text: str) -> str:
     return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
 
-# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens at most two levels, and so
-# does each column of a line that begins with blanks and "-?:"; so these allow 1,200 levels, or 400 KB.
+# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at the most, and
+# so does each column of a line that begins with blanks and "-?:"; so these allow 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
     32 if c in b" \t-?:" else 91 if c in b"[{" else 46 if c in b"\r\n" or 32 <= c < 127 else 0
     for c in range(256)
 )
-_HIDDEN = (  # from the nodes: the tag "!", invisible characters behind escapes; and from the eye: 60,000 directives
+_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives, of which 60,000 take long
     (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),
     (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),
-    (b"%TAG", re.compile(rb"(?:\A|[\r\n])%TAG")),
+    (b"%", re.compile(rb"%TAG(?<![^\r\n]%TAG)")),
 )
 _INVISIBLE = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
@@ -336,7 +343,7 @@ def _clean(source: bytes, found: _Findings) -> str:
         message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
         spot = _end(source[: error.start].decode())
         raise _Fatal(spot, "PS104", message, "save the file as UTF-8") from error
-    if match := re.search(r"(?:\A|(?<=[\r\n]))%TAG", text):  # libyaml takes five seconds for 60,000 of them
+    if match := re.search(r"%TAG(?<![^\r\n]%TAG)", text):
         raise _Fatal(
             _end(text[: match.start()]), "PS108", "YAML tags (`%TAG`) are not read here", "remove it"
         )
@@ -380,6 +387,9 @@ _SYNTAX = (  # what libyaml or PyYAML say, in part, and what it means to the one
     ("start any token", "PS105", "nothing can begin with {char}", "write text in quotes, indent with spaces"),
     ("tab character", "PS105", "a tab stands where only spaces can indent", "indent with spaces"),
     ("expected ':'", "PS105", "no `:` follows this", "write `key: value`, or mend the indentation"),
+    ("node content", "PS105", "no value can begin here", _MEND),
+    ("document start", "PS105", "this does not belong to what stands before it", _MEND),
+    ("alphabetic", "PS105", "a name must follow `*` and `&`", "write text in quotes"),
     ("values are not", "PS105", "no value can begin at this `:`", _MEND),
     ("entries are not", "PS105", "no list can begin here", "begin it in a line of its own"),
     ("found unexpected", "PS105", "this quote is never closed", "close it"),

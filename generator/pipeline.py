@@ -10,7 +10,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import catalog, claims, environments, experiments, load, plan, rules, validate, verify
-from generator.document import Document, Layer, dotted
+from generator.document import Document, Layer
 from generator.problems import Place, Problem, ProblemsError, errors
 from generator.repository import BASE, environment_file, experiment_file
 
@@ -91,11 +91,16 @@ def _layer(root: str, file: str) -> Layer:
 def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
     """Blame the user's patch for what it says, and else the template."""
     planned = finding.manifest.planned
-    patch = ("spec", "variants", planned.values["variant"].name, "patch") if planned.patch else ()
-    if patch and document.has((*patch, *finding.path)):
-        return document.problem(finding.code, (*patch, *finding.path), finding.message, finding.fix)
-    place = Place(templates.file(planned.template))
-    return Problem(finding.code, place, finding.message, finding.fix, dotted(finding.path))
+    if planned.patch:
+        path = experiments.setting(document, planned.values["variant"].name, "patch", *finding.path)
+        if document.has(path):
+            message = f"with this patch the InferenceService is wrong: {finding.message}"
+            return document.problem(finding.code, path, message, finding.fix)
+    from generator.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
+
+    template = "dashboard.json.j2" if finding.code == "PS509" else planned.template
+    message = f"{planned.id}: {finding.message}"
+    return Problem(finding.code, Place(templates.file(template)), message, finding.fix, dotted(finding.path))
 
 
 def _raise(problems: Iterable[Problem]) -> None:

@@ -25,7 +25,6 @@ MARK = "\0"
 """Stands before and after a marked value. No input holds it: `load` refuses control characters."""
 
 _TOKEN = re.compile(r"PenstockSlot([0-9]+)")
-_QUOTED_TOKEN = re.compile(r"'PenstockSlot([0-9]+)(?:\\n)?'")
 _MOST_SHAPES = 2_000
 
 
@@ -71,14 +70,23 @@ def _learned(outside: list[str]) -> _Shape | None:
     data, problems = load.parse(text.encode(), "")
     if problems:
         return None
-    styles = dict(_tokens(load._Composer(text.encode()).get_single_node()))
-    if sorted(styles) != list(range(len(outside) - 1)):
+    tokens = sorted(_tokens(load._Composer(text.encode()).get_single_node()))
+    if [slot for slot, _ in tokens] != list(range(len(outside) - 1)):
         return None
-    blocks = tuple((slot, _indent(outside[slot])) for slot, style in sorted(styles.items()) if style == "|")
-    # The repr of plain data, with every token's literal replaced by its value: a display that Python builds far
-    # faster than any parser. It holds nothing but literals, for all of it was data.
-    display = _QUOTED_TOKEN.sub(r"v[\1]", repr(data))
-    return _Shape(eval(f"lambda v: {display}"), blocks, tuple(_key_groups(data)))  # noqa: S307
+    blocks = tuple((slot, _indent(outside[slot])) for slot, style in tokens if style == "|")
+    # A display that Python builds far faster than any parser. It holds nothing but literals and slots.
+    fill = eval(f"lambda v: {_display(data)}", {"__builtins__": {}})  # noqa: S307
+    return _Shape(fill, blocks, tuple(_key_groups(data)))
+
+
+def _display(data: Any) -> str:
+    """Write plain data as a Python display with a slot for each token: leaf by leaf, so that no text ends its literal."""
+    if isinstance(data, dict):
+        return f"{{{', '.join(f'{_display(key)}: {_display(value)}' for key, value in data.items())}}}"
+    if isinstance(data, list):
+        return f"[{', '.join(map(_display, data))}]"
+    token = _TOKEN.fullmatch(data.removesuffix("\n")) if isinstance(data, str) else None
+    return f"v[{token[1]}]" if token else repr(data)
 
 
 def _indent(before: str) -> str:
@@ -86,11 +94,12 @@ def _indent(before: str) -> str:
 
 
 def _tokens(node: Any) -> Iterator[tuple[int, str]]:
-    """Yield slot and style of every scalar that is a token and nothing else, plain or as a block."""
+    """Yield slot and style of every scalar that is a token and nothing else; slot -1 if neither plain nor a block."""
     if isinstance(node.value, str):
         match = re.fullmatch(r"PenstockSlot([0-9]+)(\n?)", node.value)
-        if match and (node.style or "") == ("|" if match[2] else ""):
-            yield int(match[1]), node.style or ""
+        if match:
+            style = node.style or ""
+            yield (int(match[1]) if style == ("|" if match[2] else "") else -1), style
         return
     for child in node.value:
         for one in child if isinstance(child, tuple) else (child,):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from generator import resources
+from generator import load, resources
 from generator.manifest import Rendered
+from generator.overlay import merge
 from generator.problems import Place, Problem, ProblemsError
 from generator.readback import MARK
 from generator.scalars import encode, scalar
@@ -91,7 +92,7 @@ class Templates:
 
     def render(self, planned: Iterable[Planned]) -> list[Rendered]:
         """Render files; a template's mistake is a ProblemsError with the template's file and line."""
-        return [Rendered(one, self._render(one)) for one in planned]
+        return [Rendered(one, _patched(one, self._render(one))) for one in planned]
 
     def _render(self, planned: Planned) -> str:
         values = {**self._globals, **planned.values, "id": planned.id}
@@ -118,6 +119,15 @@ class Templates:
             f"the template fails for {planned.id}: {error.args[0] if error.args else type(error).__name__}",
             "mend the template, or remove it to use the one that Penstock ships",
         )
+
+
+def _patched(planned: Planned, marked: str) -> str:
+    """Lay the user's merge patch over an object; text that is no YAML is left for `verify` to report."""
+    if not planned.patch:
+        return marked
+    text = marked.replace(MARK, "")
+    data, problems = load.parse(text.encode(), planned.path)
+    return text if problems else block(merge(data, planned.patch), 0).lstrip("\n") + "\n"
 
 
 def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Environment:

@@ -70,9 +70,8 @@ def read(rendered: Rendered, reader: Reader) -> tuple[Manifest, tuple[Finding, .
     """Read a rendered text back, and say why it is no YAML if so."""
     text, data, problems = reader.read(rendered.marked, rendered.planned.path)
     manifest = Manifest(rendered.planned, text, data)
-    identity = rendered.planned.id
     return manifest, tuple(
-        Finding("PS502", manifest, (), f"{identity} does not read back: {problem.message}", problem.fix)
+        Finding("PS502", manifest, (), f"it does not read back: {problem.message}", problem.fix)
         for problem in problems
     )
 
@@ -81,14 +80,14 @@ def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
     """Check one manifest that was read back."""
     identity, data = manifest.planned.id, manifest.data
     if not isinstance(data, dict) or not isinstance(data.get("metadata", {}), dict):
-        yield Finding("PS502", manifest, (), f"{identity} is not a Kubernetes object", "write a mapping")
+        yield Finding("PS502", manifest, (), "it is no Kubernetes object", "write a mapping")
         return
     yield from _size(manifest)
     yield from _identity(manifest, data)
     yield from _metadata(manifest, data)
     accepted = catalog.accepts(identity.api_version, identity.kind, data)
     if accepted is None:
-        yield Finding("PS507", manifest, (), f"no schema is known for {identity}", "give its CRD with --crds")
+        yield Finding("PS507", manifest, (), "its schema is not known", "give its CRD with --crds")
     elif not accepted:
         yield from _explained(manifest, data, catalog)
     yield from _BY_KIND.get(identity.kind, _nothing)(manifest, data)
@@ -111,7 +110,7 @@ def _identity(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
                 "PS503",
                 manifest,
                 path,
-                f"{identity} has {path[-1]} `{found}` instead of `{expected}`",
+                f"{path[-1]} is `{found}` instead of `{expected}`",
                 "identity is Penstock's: write what the template that it ships writes",
             )
 
@@ -131,7 +130,7 @@ def _metadata(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
                     "PS504",
                     manifest,
                     ("metadata", part, key),
-                    f"{identity}: `{key}: {value}` is not a valid entry of {part}",
+                    f"`{key}: {value}` is not a valid entry of {part}",
                     "labels take at most 63 letters, digits, '-', '_' and '.'; all values are text",
                 )
 
@@ -142,9 +141,7 @@ def _explained(manifest: Manifest, data: dict[str, Any], catalog: Catalog) -> It
     identity = manifest.planned.id
     schema = catalog.schema(identity.api_version, identity.kind) or {}
     for finding in explain.findings(data, schema):
-        yield Finding(
-            "PS506", manifest, finding.path, f"{identity}: {finding.message}", finding.fix
-        )
+        yield Finding("PS506", manifest, finding.path, finding.message, finding.fix)
 
 
 def _nothing(_manifest: Manifest, _data: dict[str, Any]) -> Iterator[Finding]:
@@ -154,7 +151,7 @@ def _nothing(_manifest: Manifest, _data: dict[str, Any]) -> Iterator[Finding]:
 def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     for path, reason in _FORBIDDEN.items():
         if _at(data, path) is not None:
-            yield Finding("PS508", manifest, path, f"{manifest.planned.id}: {reason}", "remove it")
+            yield Finding("PS508", manifest, path, reason, "remove it")
     if not manifest.planned.patch:
         return
     planned = manifest.planned.values
@@ -170,7 +167,7 @@ def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Fin
                     "PS508",
                     manifest,
                     (*path, key),
-                    f"{manifest.planned.id}: the patch changes `{key}`, by which Penstock knows the variant",
+                    f"it changes `{key}`, by which Penstock knows the variant",
                     "leave it out of the patch",
                 )
     yield from _patched(manifest, data)
@@ -181,10 +178,10 @@ def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     for path, text in _strings(data, ()):
         if "{{" in text:
             message = "`{{` is read as a Go template by KServe's controller"
-            yield Finding("PS348", manifest, path, f"{manifest.planned.id}: {message}", "remove it")
+            yield Finding("PS348", manifest, path, message, "remove it")
         if len(path) > 1 and path[-2] in ("requests", "limits") and canonical(text) not in (text, None):
             message = f"`{text}` is not the canonical form `{canonical(text)}`"
-            yield Finding("PS352", manifest, path, f"{manifest.planned.id}: {message}", "write the canonical form")
+            yield Finding("PS352", manifest, path, message, "write the canonical form")
 
 
 def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
@@ -209,11 +206,10 @@ def _grafana_dashboard(manifest: Manifest, data: dict[str, Any]) -> Iterator[Fin
 
 
 def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
-    identity = manifest.planned.id
     try:
         board = json.loads(text)
     except (ValueError, RecursionError) as error:
-        yield Finding("PS509", manifest, path, f"{identity}: the dashboard is no JSON: {error}", "mend the template")
+        yield Finding("PS509", manifest, path, f"the dashboard is no JSON: {error}", "mend the template")
         return
     expected = (manifest.planned.values["uid"], manifest.planned.values["title"])
     if not isinstance(board, dict) or (board.get("uid"), board.get("title")) != expected:
@@ -221,7 +217,7 @@ def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
             "PS509",
             manifest,
             path,
-            f"{identity}: the dashboard must have the uid `{expected[0]}` and the title `{expected[1]}`: two of one uid "
+            f"the dashboard must have the uid `{expected[0]}` and the title `{expected[1]}`: two of one uid "
             "or title freeze Grafana's provider",
             "write {{ uid | j }} and {{ title | j }} in the template",
         )
@@ -229,7 +225,7 @@ def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
 
 def _size(manifest: Manifest) -> Iterator[Finding]:
     if len(manifest.text) > _MOST_BYTES:
-        message = f"{manifest.planned.id} has more than {_MOST_BYTES} characters, which client-side apply refuses"
+        message = f"it has more than {_MOST_BYTES} characters, which client-side apply refuses"
         yield Finding("PS511", manifest, (), message, "use fewer metrics or variants")
 
 

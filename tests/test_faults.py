@@ -39,6 +39,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "required": {"required": ["a", "b"]},
     "dependent": {"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"b": {"required": ["c"]}}},
     "not": {"not": {"type": ["object", "null"]}},
+    "not one": {"not": {"required": ["a"]}},
     "not both": {"not": {"required": ["a", "b"]}},
     "any": {"anyOf": [{"required": ["a"]}, {"type": "array", "items": {"const": 1}}, False]},
     "one": {"oneOf": [{"required": ["a"]}, {"required": ["b"]}, {"type": "string"}]},

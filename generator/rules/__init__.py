@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     serving.reserved,
     policy.storage,
     policy.loggers,
+    policy.patches,
 )
 
 

@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from generator.experiments import setting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from generator.document import Document
     from generator.load import Path
     from generator.model import Environment, Experiment
@@ -41,8 +43,7 @@ def loggers(document: Document, experiment: Experiment, environment: Environment
     for variant in experiment.variants:
         if variant.logger and not permits(environment.policy.loggers, variant.logger.url):
             own: Path = ("spec", "variants", variant.name, "logging", "url")
-            logging = document.data["spec"]["variants"][variant.name].get("logging", {})  # type: ignore[index,call-overload,union-attr]
-            path = own if "url" in logging else ("spec", "logging", "url")  # type: ignore[operator]
+            path = own if document.has(own) else ("spec", "logging", "url")
             found[path] = document.problem(
                 "PS371",
                 path,
@@ -50,6 +51,36 @@ def loggers(document: Document, experiment: Experiment, environment: Environment
                 _allowed(environment.policy.loggers),
             )
     return list(found.values())
+
+
+def patches(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """A patch reaches every field, so what it names is held against the policy too."""
+    found = []
+    for variant in experiment.variants:
+        for keys, uri in _uris(variant.patch, ()):
+            sink = keys[-1] != "storageUri" and "logger" in keys
+            prefixes = environment.policy.loggers if sink else environment.policy.storage
+            if not permits(prefixes, uri):
+                found.append(
+                    document.problem(
+                        "PS371" if sink else "PS370",
+                        setting(document, variant.name, "patch", *keys),
+                        f"environment {environment.name} does not allow a patch to name `{uri}`",
+                        _allowed(prefixes),
+                    )
+                )
+    return found
+
+
+def _uris(node: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(node, str) and "://" in node:
+        yield path, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _uris(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _uris(value, (*path, index))
 
 
 def permits(prefixes: tuple[str, ...] | None, uri: str) -> bool:

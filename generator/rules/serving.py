@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from generator import kserve, names, quantities
 from generator.experiments import setting
@@ -240,7 +240,7 @@ def _bounds(document: Document, variant: Variant) -> list[Problem]:
                 document.problem(
                     "PS353",
                     setting(document, variant.name, "resources", "requests", name),
-                    f"`{variant.name}` requests {amount} of {name}, but its limit is {limits.get(name, 'not set')}",
+                    f"{amount} of {name} is requested, but the limit is {limits.get(name, 'not set')}",
                     f"write the same amount of {name} under limits" if extended else "raise the limit",
                 )
             )
@@ -262,8 +262,8 @@ def _halves(document: Document, variant: Variant) -> list[Problem]:
                 document.problem(
                     "PS360",
                     setting(document, variant.name, "resources", part, name),
-                    f"`{variant.name}` sets only the {part[:-1]} of {name} ({amount}); the runtime's own {other} of {default} "
-                    "stays, and the pod would be refused",
+                    f"only the {part[:-1]} of {name} is set ({amount}); the runtime's own {other} of {default} stays, and the "
+                    "pod would be refused",
                     f"set the {other} of {name} too",
                 )
             )
@@ -343,9 +343,9 @@ def logger(document: Document, experiment: Experiment, _: Environment) -> list[P
     found = []
     for variant in experiment.variants:
         for keys, message, fix in _logger_mistakes(variant):
-            own: Any = document.data["spec"]["variants"][variant.name].get("logging") or {}  # type: ignore[index,call-overload,union-attr]
-            prefix = ("spec", "variants", variant.name) if not keys or keys[0] in own else ("spec",)
-            found.append(document.problem("PS356", (*prefix, "logging", *keys), message, fix, key=not keys))
+            own = ("spec", "variants", variant.name, "logging", *keys)
+            path = own if document.has(own) else ("spec", "logging", *keys)
+            found.append(document.problem("PS356", path, message, fix, key=not keys))
     return found
 
 
@@ -356,7 +356,7 @@ def _logger_mistakes(variant: Variant) -> list[tuple[tuple[str | int, ...], str,
     keys: tuple[str | int, ...]
     for key, value in (("mode", log.mode), ("url", log.url)):
         if not value:
-            found.append(((), f"the logger of `{variant.name}` has no {key}, and KServe has no default", f"add {key}"))
+            found.append(((), f"the logger has no {key}, and KServe has no default", f"add {key}"))
     for index, header in enumerate(log.headers):
         form = "-".join(part[:1].upper() + part[1:].lower() for part in header.split("-"))
         if form != header:
@@ -396,8 +396,8 @@ def batcher(document: Document, experiment: Experiment, _: Environment) -> list[
                 document.problem(
                     "PS357",
                     path,
-                    f"`{variant.name}` has a batcher and logs responses: KServe's batcher sets no status, so its "
-                    "logger would never log a response",
+                    "a batcher and logged responses do not go together: KServe's batcher sets no status, so its logger "
+                    "would never log a response",
                     "remove the batcher, or log with `mode: request`",
                     key=True,
                 )
@@ -407,8 +407,8 @@ def batcher(document: Document, experiment: Experiment, _: Environment) -> list[
                 document.problem(
                     "PS358",
                     path,
-                    f"`{variant.name}` has a batcher, so its server counts batches, not requests: shares, sample ratio "
-                    "mismatch and error rates would be wrong",
+                    "behind a batcher the model server counts batches, not requests: shares, sample ratio mismatch and "
+                    "error rates would be wrong",
                     "count requests at the gateway: `requests: {use: istio}` or envoy-gateway",
                     key=True,
                     severity=WARNING,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from inputs import MANIFESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-MANIFESTS = Path("environments", "production", "manifests")
 _HEADER_LINES = 2
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,7 +26,7 @@ def names(repository: Path) -> list[str]:
 def texts(repository: Path, name: str) -> list[str]:
     """Return one experiment's objects without their headers, in an order that all of its shape share.
 
-    The lists that Penstock adds for Argo CD and Flux, kustomization.yaml, are left out: no peer has to make them.
+    Left out is kustomization.yaml, the list that Penstock adds for Argo CD and Flux: no peer has to make it.
     """
     files = sorted((repository / MANIFESTS).glob(f"*/{name}/*.yaml"))
     found = [path.read_text(encoding="utf-8") for path in files if path.name != "kustomization.yaml"]
@@ -51,7 +51,7 @@ def _expected(repository: Path) -> dict[str, str]:
 
 def _digests(files: Iterable[Path]) -> Iterator[tuple[str, str]]:
     for path in files:
-        for data in yaml.load_all(path.read_bytes(), _LOADER):  # noqa: S506 - as above
+        for data in yaml.load_all(path.read_bytes(), _LOADER):
             if data and data["kind"] != "Kustomization":
                 canonical = json.dumps(data, sort_keys=True).encode()
                 yield f"{data['kind']} {data['metadata']['name']}", hashlib.sha256(canonical).hexdigest()

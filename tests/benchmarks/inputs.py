@@ -1,13 +1,14 @@
-"""The experiments of the benchmark: one environment, N files of some 40 lines, three shapes as three teams write them."""
+"""The experiments of the benchmark: N files of some 40 lines in one environment, of three shapes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ENVIRONMENT = Path("environments", "production")
+EXPERIMENTS = ENVIRONMENT / "experiments"
+MANIFESTS = ENVIRONMENT / "manifests"
 
-ENVIRONMENT = "production"
 _ENVIRONMENT_FILE = """\
 apiVersion: penstock.dev/v1alpha1
 kind: Environment
@@ -84,7 +85,7 @@ _LATENCY = """\
 
 
 class Shape(NamedTuple):
-    """What all experiments of one team share; it decides which lines are rendered, and the rest only what they say."""
+    """What the experiments of one team share: it decides which lines are rendered, the rest what they say."""
 
     stem: str
     owner: str
@@ -117,7 +118,12 @@ SHAPES = (
     Shape(
         "assistant",
         "search",
-        ("format: huggingface", "runtime: kserve-huggingfaceserver", "protocol: v2", "args: [--dtype=bfloat16]"),
+        (
+            "format: huggingface",
+            "runtime: kserve-huggingfaceserver",
+            "protocol: v2",
+            "args: [--dtype=bfloat16]",
+        ),
         "kserve",
         "accepted",
         "answered",
@@ -128,6 +134,11 @@ SHAPES = (
 def name(index: int) -> str:
     """Name the experiment of that number. Within a shape, names differ in one word of one length only."""
     return f"{SHAPES[index % len(SHAPES)].stem}-{index:05d}"
+
+
+def file(index: int) -> Path:
+    """Return the path of the experiment of that number in its repository."""
+    return EXPERIMENTS / f"{name(index)}.yaml"
 
 
 def text(index: int, candidate_percent: int = 0) -> str:
@@ -163,8 +174,7 @@ def text(index: int, candidate_percent: int = 0) -> str:
 
 def write(repository: Path, experiments: int) -> None:
     """Make a repository of that many experiments, with nothing rendered yet."""
-    place = repository / "environments" / ENVIRONMENT
-    (place / "experiments").mkdir(parents=True)
-    (place / "environment.yaml").write_text(_ENVIRONMENT_FILE, encoding="utf-8")
+    (repository / EXPERIMENTS).mkdir(parents=True)
+    (repository / ENVIRONMENT / "environment.yaml").write_text(_ENVIRONMENT_FILE, encoding="utf-8")
     for index in range(experiments):
-        (place / "experiments" / f"{name(index)}.yaml").write_text(text(index), encoding="utf-8")
+        (repository / file(index)).write_text(text(index), encoding="utf-8")

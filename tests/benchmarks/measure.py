@@ -6,11 +6,11 @@ import os
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _KIB = 1024
 
@@ -27,12 +27,10 @@ class FailedError(Exception):
     """A measured command failed, so its time means nothing."""
 
 
-def timed(commands: Sequence[Sequence[str]], folder: Path, *, cache: Path, one_core: bool) -> Usage:
+def timed(commands: Sequence[Sequence[str]], folder: Path, *, cache: Path, cores: int) -> Usage:
     """Run commands one after the other, each writing to a new `stdout-<number>` of `folder`."""
-    environment = _environment(cache)
-    if one_core:
-        environment["GOMAXPROCS"] = "1"
-    with _affinity(one_core=one_core):
+    environment = {**_environment(cache), "GOMAXPROCS": str(cores)}
+    with _pinned(cores):
         runs = [_run(one, folder / f"stdout-{index}", environment) for index, one in enumerate(commands)]
     return Usage(sum(run.wall for run in runs), sum(run.cpu for run in runs), max(run.peak for run in runs))
 
@@ -46,8 +44,8 @@ def _environment(cache: Path) -> dict[str, str]:
 def _run(command: Sequence[str], stdout: Path, environment: Mapping[str, str]) -> Usage:
     """Run one command. `wait4` also counts what its own children used, and their peak if it is larger.
 
-    Linux counts the memory of the process that starts another one as that one's peak, until the other one takes more.
-    That is why this process parses nothing and stays small; see `run.apart`.
+    Linux takes the memory of the process that starts another one for that one's peak, until it needs more. So
+    this process parses nothing and stays small.
     """
     with stdout.open("wb") as out, stdout.with_name("stderr").open("wb") as err:
         begin = time.perf_counter()
@@ -62,12 +60,11 @@ def _run(command: Sequence[str], stdout: Path, environment: Mapping[str, str]) -
 
 
 @contextmanager
-def _affinity(*, one_core: bool) -> Iterator[None]:
-    """Pin this process, and so what it starts, to one core while the block runs."""
+def _pinned(cores: int) -> Iterator[None]:
+    """Give this process, and so what it starts, at most so many cores while the block runs."""
     allowed = os.sched_getaffinity(0)
     try:
-        if one_core:
-            os.sched_setaffinity(0, {max(allowed)})
+        os.sched_setaffinity(0, sorted(allowed)[-cores:])
         yield
     finally:
         os.sched_setaffinity(0, allowed)

@@ -1,9 +1,9 @@
 """The straightforward way to do Penstock's work: `naive.py REPOSITORY OUTPUT`.
 
-Penstock's own plan, templates and schemas, with everything around them as one would write it first: PyYAML as it comes,
-jsonschema on input and output, Jinja with plain filters, and every rendered file parsed again. It is kind to itself in
-one point: a validator is made once for each kind, where `jsonschema.validate` would check the whole schema of an
-InferenceService anew for every object (0.3 s each).
+Penstock's own plan, templates and schemas, with everything around them as one would write it first: PyYAML as
+it comes, jsonschema on input and output, Jinja with plain filters, every rendered file parsed again. It is kind
+to itself in one point: validators of output are made once, where `jsonschema.validate` would check the schema of
+an InferenceService anew for every object (0.3 s each).
 """
 
 from __future__ import annotations

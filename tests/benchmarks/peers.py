@@ -1,8 +1,8 @@
 """Inputs for Helm and kustomize, made from what Penstock rendered, without knowing what it means.
 
-The same object of all experiments of a shape differs in some words only. Helm's templates get a value for each such
-word; kustomize gets the first experiment as a base, and for the others patches with what differs. So both find ready
-what Penstock computes, and neither validates: the comparison is kind to them.
+The same object of all experiments of a shape differs in some words only. Helm's templates get a value for each
+such word; kustomize gets the first experiment as a base, and for the others patches with what differs. So both
+find ready what Penstock computes, and neither validates: the comparison is kind to them.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 ROOT_OF = 100
 """kustomize takes quadratic time, so it is at its best with many small roots."""
 
+_CHART = "apiVersion: v2\nname: experiments\nversion: 1.0.0\n"
+_KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _WORD = re.compile(r"(\d+\.\d+|[A-Za-z0-9]+)")
 
 
 def chart(repository: Path, target: Path) -> None:
     """Write a Helm chart whose templates range over all experiments of each shape."""
     (target / "templates").mkdir(parents=True)
-    (target / "Chart.yaml").write_text("apiVersion: v2\nname: experiments\nversion: 1.0.0\n", encoding="utf-8")
+    (target / "Chart.yaml").write_text(_CHART, encoding="utf-8")
     with (target / "values.yaml").open("w", encoding="utf-8") as file:
         for shape, names in _shapes(repository).items():
             values: Values = [{} for _ in names]
             slots: dict[tuple[str, ...], str] = {}
-            for index, same in enumerate(zip(*(documents.texts(repository, one) for one in names), strict=True)):
-                body = _template(same, slots, values)
+            experiments = [documents.texts(repository, name) for name in names]
+            for index, same_object in enumerate(zip(*experiments, strict=True)):
+                body = _template(same_object, slots, values)
                 text = f"{{{{- range .Values.{shape} }}}}\n---\n{body}{{{{- end }}}}\n"
                 (target / "templates" / f"{shape}-{index}.yaml").write_text(text, encoding="utf-8")
             file.write(f"{shape}:\n")
@@ -42,18 +45,18 @@ def chart(repository: Path, target: Path) -> None:
 
 
 def kustomize(repository: Path, target: Path, one_root_of: int) -> None:
-    """Write bases, an overlay for each experiment, roots of ROOT_OF overlays, and `all`: one root of that many."""
+    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and in `one` a root of that many."""
     for shape, names in _shapes(repository).items():
         base = documents.texts(repository, names[0])
         files = {f"{index}.yaml": text for index, text in enumerate(base)}
-        _write(target / "bases" / shape, {"resources": list(files)}, files)
+        _write(target / "bases" / shape, files, resources=list(files))
         objects = [documents.load(text) for text in base]
         for name in names:
             _overlay(target / "overlays" / name, shape, objects, documents.texts(repository, name))
     overlays = [f"../../overlays/{name}" for name in documents.names(repository)]
     for start in range(0, len(overlays), ROOT_OF):
-        _write(target / "roots" / f"{start:05d}", {"resources": overlays[start : start + ROOT_OF]})
-    _write(target / "one" / "root", {"resources": overlays[:one_root_of]})
+        _write(target / "roots" / f"{start:05d}", {}, resources=overlays[start : start + ROOT_OF])
+    _write(target / "one" / "root", {}, resources=overlays[:one_root_of])
 
 
 def _shapes(repository: Path) -> dict[str, list[str]]:
@@ -92,7 +95,7 @@ def _overlay(folder: Path, shape: str, base: list[Any], texts: list[str]) -> Non
             files[f"{index}.yaml"] = json.dumps(identity | patch, indent=1)
             target = {"kind": old["kind"], "name": old["metadata"]["name"]}
             patches.append({"path": f"{index}.yaml", "target": target, "options": {"allowNameChange": True}})
-    _write(folder, {"resources": [f"../../bases/{shape}"], "patches": patches}, files)
+    _write(folder, files, resources=[f"../../bases/{shape}"], patches=patches)
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +111,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, An
             yield key, _difference(before, after) if both else after  # type: ignore[arg-type]
 
 
-def _write(folder: Path, kustomization: dict[str, Any], files: dict[str, str] | None = None) -> None:
+def _write(folder: Path, files: dict[str, str], **fields: Any) -> None:
     folder.mkdir(parents=True)
-    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    for name, text in {"kustomization.yaml": json.dumps(head | kustomization, indent=1), **(files or {})}.items():
+    kustomization = json.dumps(_KUSTOMIZATION | fields, indent=1)
+    for name, text in {"kustomization.yaml": kustomization, **files}.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import documents
 import inputs
 
 if TYPE_CHECKING:
@@ -17,23 +16,23 @@ if TYPE_CHECKING:
 
     Commands = list[list[str]]
 
-_SHORT = 7  # short runs take several turns in a round, which then counts their median
+_SHORT = 7  # turns that short runs take in a round; their median counts
 _NAIVE = Path(__file__).with_name("naive.py")
-KUSTOMIZE_ROOT = 300  # one root of 1,000 takes minutes
+_COMPILED = Path("penstock", "templates")  # below a cache folder
 
 
 @dataclass(frozen=True)
 class Tool:
-    """`commands` prepares a new, empty folder and returns what is to be timed there.
+    """`commands` is given a new, empty folder to prepare, and returns what is to be timed.
 
-    `cache` is the folder for caches, else one inside of that folder. `results` is a pattern of the files that it makes
-    and that must say what Penstock's say, where that is to be checked.
+    `cache` is the folder for caches, else one inside of that folder. `results` is a pattern of files in the folder
+    that must hold what the repository `reference` holds.
     """
 
     name: str
     commands: Callable[[Path], Commands]
-    one_core: bool = False
-    repeats: int = 1
+    cores: int = 2
+    turns: int = 1
     cache: Path | None = None
     results: str = ""
     reference: Path | None = None
@@ -45,9 +44,10 @@ class Workspace:
 
     root: Path
     experiments: int
+    one_root: int
 
     def plain(self, experiments: int) -> Path:
-        """Return the repository of so many experiments with nothing rendered."""
+        """Return a repository of so many experiments with nothing rendered."""
         return self.root / "plain" / str(experiments)
 
     def rendered(self, experiments: int) -> Path:
@@ -55,9 +55,14 @@ class Workspace:
         return self.root / "rendered" / str(experiments)
 
     @property
-    def caches(self) -> Path:
-        """The cache folder of the rendered repositories."""
-        return self.root / "caches"
+    def settled(self) -> Path:
+        """A rendered repository that runs may change and render again."""
+        return self.root / "settled"
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder that rendered repositories share."""
+        return self.root / "cache"
 
     @property
     def chart(self) -> Path:
@@ -76,52 +81,42 @@ def find(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or ""
 
 
-def kustomize_build() -> list[str]:
-    """Return the command that builds a kustomize root: kustomize, or the one within kubectl."""
-    if find("kustomize"):
-        return [find("kustomize"), "build"]
-    return [find("kubectl"), "kustomize"] if find("kubectl") else []
-
-
-def every(space: Workspace, *, long: bool) -> dict[str, Tool]:
+def every(space: Workspace) -> dict[str, Tool]:
     """Return all tools that are installed."""
-    found = [*_start_up(space), *_incremental(space), *_penstock(space), *_limits(space), *_peers(space, long=long)]
+    found = (*_start_up(space), *_incremental(space), *_penstock(space), *_limits(space), *_peers(space))
     return {tool.name: tool for tool in found}
 
 
 def _start_up(space: Workspace) -> Iterator[Tool]:
-    yield Tool("python", lambda _: [[sys.executable, "-c", "pass"]], repeats=_SHORT)
-    yield Tool("help", lambda _: [[find("penstock"), "--help"]], repeats=_SHORT)
-    yield Tool("first", _render(space, 1, compiled=False), repeats=_SHORT)
-    yield Tool("cold", _render(space, 1), repeats=_SHORT)
+    yield Tool("python", lambda _: [[sys.executable, "-c", "pass"]], turns=_SHORT)
+    yield Tool("help", lambda _: [[find("penstock"), "--help"]], turns=_SHORT)
+    yield Tool("first", _render(space, 1, compiled=False), turns=_SHORT)
+    yield Tool("cold", _render(space, 1), turns=_SHORT)
 
 
 def _incremental(space: Workspace) -> Iterator[Tool]:
-    """Runs on a repository that an earlier run has rendered."""
-    repository = space.rendered(space.experiments)
-    changed = repository / "environments" / inputs.ENVIRONMENT / "experiments" / f"{inputs.name(0)}.yaml"
+    """Run on a repository that an earlier run has rendered."""
     percentages = itertools.cycle(range(10, 40))
-    command = [[find("penstock"), "render", "-C", str(repository)]]
+    command = [[find("penstock"), "render", "-C", str(space.settled)]]
 
     def change_one(_: Path) -> Commands:
-        changed.write_text(inputs.text(0, next(percentages)), encoding="utf-8")
+        (space.settled / inputs.file(0)).write_text(inputs.text(0, next(percentages)), encoding="utf-8")
         return command
 
-    yield Tool("unchanged", lambda _: command, repeats=_SHORT, cache=space.caches)
-    yield Tool("changed", change_one, repeats=_SHORT, cache=space.caches)
+    yield Tool("unchanged", lambda _: command, turns=_SHORT, cache=space.cache)
+    yield Tool("changed", change_one, turns=_SHORT, cache=space.cache)
 
 
 def _penstock(space: Workspace) -> Iterator[Tool]:
-    n = space.experiments
-    yield Tool("penstock", _render(space, n))
-    yield Tool("penstock-1", _render(space, n, "--jobs", "1"), one_core=True)
-    yield Tool("penstock-root", _render(space, min(n, KUSTOMIZE_ROOT), "--jobs", "1"), one_core=True)
-    yield Tool("penstock-10n", _render(space, 10 * n))
+    yield Tool("penstock", _render(space, space.experiments))
+    yield Tool("penstock-1", _render(space, space.experiments, "--jobs", "1"), cores=1)
+    yield Tool("penstock-root", _render(space, space.one_root, "--jobs", "1"), cores=1)
+    yield Tool("penstock-10n", _render(space, 10 * space.experiments))
 
 
 def _limits(space: Workspace) -> Iterator[Tool]:
     rendered = space.rendered(space.experiments)
-    manifests = str(rendered / documents.MANIFESTS)
+    manifests = str(rendered / inputs.MANIFESTS)
     yield Tool("cp", lambda folder: [["cp", "-r", manifests, str(folder / "copy")]])
     yield Tool(
         "naive",
@@ -131,14 +126,14 @@ def _limits(space: Workspace) -> Iterator[Tool]:
     )
 
 
-def _peers(space: Workspace, *, long: bool) -> Iterator[Tool]:
+def _peers(space: Workspace) -> Iterator[Tool]:
     rendered = space.rendered(space.experiments)
+    helm = [[find("helm"), "template", "experiments", str(space.chart)]]
     if find("helm"):
-        helm = [[find("helm"), "template", "experiments", str(space.chart)]]
         yield Tool("helm", lambda _: helm, results="stdout-*", reference=rendered)
-        yield Tool("helm-1", lambda _: helm, one_core=True, results="stdout-*", reference=rendered)
-    build = kustomize_build()
-    if build:
+        yield Tool("helm-1", lambda _: helm, cores=1, results="stdout-*", reference=rendered)
+    build = [find("kustomize"), "build"] if find("kustomize") else [find("kubectl"), "kustomize"]
+    if build[0]:
         roots = space.kustomize / "roots"
         yield Tool(
             "kustomize",
@@ -146,17 +141,23 @@ def _peers(space: Workspace, *, long: bool) -> Iterator[Tool]:
             results="stdout-*",
             reference=rendered,
         )
-        yield Tool("kustomize-root", lambda _: [[*build, str(space.kustomize / "one" / "root")]])
+        yield Tool(
+            "kustomize-root",
+            lambda _: [[*build, str(space.kustomize / "one" / "root")]],
+            results="stdout-*",
+            reference=space.rendered(space.one_root),
+        )
 
 
-def _render(space: Workspace, experiments: int, *options: str, compiled: bool = True) -> Callable[[Path], Commands]:
-    """Render a copy of a repository that no run has seen, with templates compiled by an earlier run or not."""
+def _render(
+    space: Workspace, experiments: int, *options: str, compiled: bool = True
+) -> Callable[[Path], Commands]:
+    """Render a repository that no run has seen, with templates compiled by an earlier run or not."""
 
     def commands(folder: Path) -> Commands:
         shutil.copytree(space.plain(experiments), folder / "repository")
         if compiled:
-            templates = Path("penstock", "templates")
-            shutil.copytree(space.caches / templates, folder / "cache" / templates)
+            shutil.copytree(space.cache / _COMPILED, folder / "cache" / _COMPILED)
         return [[find("penstock"), "render", "-C", str(folder / "repository"), *options]]
 
     return commands

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+import tempfile
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from click.testing import CliRunner
 
+from generator import pipeline
 from generator.cli import cli
+from generator.readback import Reader
+from generator.render import Templates
 from generator.repository import environment_file, experiment_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from click.testing import Result
 
+TODAY = "2030-01-01"
 API = "penstock.dev/v1alpha1"
 EXPERIMENT = "recommendation-model"
 ENVIRONMENT = "production"
 Document = dict[str, Any]
+_TEXT = "tag:yaml.org,2002:str"
 
 
 class Case(NamedTuple):
@@ -77,11 +83,11 @@ class Repository:
         yield document
         self.write(path, document)
 
-    def experiment(self, name: str = EXPERIMENT, environment: str = ENVIRONMENT) -> Any:
-        """Edit an experiment: `with repository.experiment() as document:`."""
-        return self.edited(experiment_file(environment, name))
+    def experiment(self, name: str = EXPERIMENT) -> AbstractContextManager[Document]:
+        """Edit an experiment, as `edited` does."""
+        return self.edited(experiment_file(ENVIRONMENT, name))
 
-    def environment(self, name: str = ENVIRONMENT) -> Any:
+    def environment(self, name: str = ENVIRONMENT) -> AbstractContextManager[Document]:
         """Edit an environment."""
         return self.edited(environment_file(name))
 
@@ -116,18 +122,95 @@ class Repository:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+def production(root: Path) -> Repository:
+    """Make a repository with one environment and one experiment."""
+    repository = Repository(root)
+    repository.put(Case(copy.deepcopy(_ENVIRONMENT), copy.deepcopy(_EXPERIMENT)))
+    return repository
+
+
+@contextmanager
+def holding(case: Case) -> Iterator[Repository]:
+    """Make a repository that holds a case for as long as the context lasts: for tests that need many."""
+    with tempfile.TemporaryDirectory() as place:
+        repository = Repository(Path(place).resolve())
+        repository.put(case)
+        yield repository
+
+
+def built(repository: Repository, case: Case, *, in_base: bool = False) -> pipeline.Build:
+    """Send a case that the repository holds through the pipeline; ProblemsError if anything is wrong."""
+    environment, experiment = case.names
+    root = str(repository.root)
+    site = pipeline.site(root, environment)
+    templates, reader = _tools()
+    return pipeline.build(
+        root, site, experiment, in_base=in_base, templates=templates, reader=reader, today=TODAY
+    )
+
+
+def texts(case: Case) -> dict[str, str]:
+    """Return what is rendered from a case, by path."""
+    with holding(case) as repository:
+        return {one.planned.path: one.text for one in built(repository, case).manifests}
+
+
 def as_yaml(document: Any) -> str:
-    """Write data as block YAML, in the order given, with every text that could be misread in quotes."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**20)
+    """Write data as block YAML in the order given, every text in double quotes."""
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**20))
 
 
 def parsed(text: str) -> Any:
-    """Read YAML as PyYAML does, which is not how Penstock reads it."""
-    return yaml.load(text, yaml.CSafeLoader)  # noqa: S506 (a safe loader)
+    """Read YAML as PyYAML does: by the rules of YAML 1.1, which are not how Penstock reads it."""
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+@cache
+def _tools() -> tuple[Templates, Reader]:
+    return Templates(), Reader()
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Without anchors, and with whatever is not a plain word in double quotes."""
+    """Writes no aliases, and no text that another parser could take for something else."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
+
+
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(_TEXT, text, style='"'))
+
+_ENVIRONMENT: Document = {
+    "apiVersion": API,
+    "kind": "Environment",
+    "metadata": {"name": ENVIRONMENT},
+    "spec": {
+        "namespace": "ml-serving",
+        "kserve": {"version": "0.20", "deploymentMode": "Standard"},
+        "routing": {
+            "backend": "gateway-api",
+            "domain": "models.example.com",
+            "gateway": {"name": "kserve-ingress-gateway", "namespace": "kserve"},
+        },
+        "monitoring": {"labels": {"release": "prometheus"}},
+        "policy": {"storage": ["gs://my-bucket/models"], "loggers": ["http://*.svc.cluster.local"]},
+    },
+}
+_EXPERIMENT: Document = {
+    "apiVersion": API,
+    "kind": "Experiment",
+    "metadata": {"name": EXPERIMENT},
+    "spec": {
+        "owner": "recsys",
+        "hypothesis": "v2 lifts click-through by 5 % without slowing answers",
+        "expires": "2099-12-31",
+        "model": {"format": "sklearn", "runtime": "kserve-sklearnserver", "protocol": "v1"},
+        "control": "v1",
+        "variants": {
+            "v1": {"storageUri": "gs://my-bucket/models/recommendation-v1"},
+            "v2": {"storageUri": "gs://my-bucket/models/recommendation-v2"},
+        },
+        "traffic": {"v1": 80, "v2": 20},
+        "metrics": {"errors": {"use": "kserve/errors", "role": "guardrail", "margin": 0.2, "limit": 0.01}},
+        "rollout": {"steps": [20, 50, 100], "soak": "1h"},
+    },
+}

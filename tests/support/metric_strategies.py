@@ -1,0 +1,103 @@
+"""Strategies for metrics and for the counter of requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from vocabulary import maps, names, some, texts
+
+from generator.sources import SOURCES, Preset, presets
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+    from repositories import Document
+
+_counters = st.sampled_from(("clicks_total", "job:clicks:sum", "on", "up", "_x", "C" * 200))
+_labels = maps(
+    st.sampled_from(("code", "path", "on", "le_", "job")),
+    texts | st.lists(texts, min_size=1, max_size=3),
+    least=1,
+)
+_fractions = st.sampled_from((0.05, 1, 10, 0.000001, 0.333333333333))
+_limits = st.sampled_from((0, 0.01, 1, 2.5, 1_000_000, 0.333333333333))
+
+
+def available(*, knative: bool, backend_filters: bool) -> list[str]:
+    """Return the sources that an environment can have."""
+    return [
+        name
+        for name, source in SOURCES.items()
+        if (knative or not source.knative) and (backend_filters or source.scope.kind != "envoy")
+    ]
+
+
+@st.composite
+def counters(draw: DrawFn, usable: list[str]) -> Document:
+    """Draw what counts requests."""
+    if draw(st.booleans()):
+        return {"use": draw(st.sampled_from(usable))}
+    variant_label = draw(st.booleans())
+    counter = draw(_series(labelled=variant_label))
+    return counter | ({"variantLabel": "model_version"} if variant_label else {})
+
+
+def metrics(usable: list[str]) -> SearchStrategy[dict[str, Any]]:
+    """Draw metrics of every kind, ready-made and own."""
+    ready = [name for name in presets() if name.partition("/")[0] in usable]
+    return maps(names(40), _ready_made(ready) | _ratios() | _histograms("mean") | _histograms("latencyShare"))
+
+
+@st.composite
+def _ready_made(draw: DrawFn, names_: list[str]) -> Document:
+    name = draw(st.sampled_from(names_))
+    preset = presets()[name][1]
+    metric = {"use": name} | draw(_goals()) | some(draw, direction=st.sampled_from(("lower", "higher")))
+    if preset.kind == "latencyShare":
+        metric["above"] = _bound(draw(st.sampled_from(preset.buckets)), preset)
+    return metric
+
+
+def _bound(bucket: float, preset: Preset) -> str:
+    milliseconds = bucket if preset.unit == "milliseconds" else bucket * 1000
+    return f"{milliseconds / 1000:g}s" if milliseconds >= 1000 else f"{milliseconds:g}ms"
+
+
+@st.composite
+def _goals(draw: DrawFn) -> Document:
+    """Draw a role and what it asks for."""
+    base = some(draw, minimumRequests=st.sampled_from((1, 200, 1_000_000_000)))
+    if draw(st.booleans()):
+        return {"role": "success", "mde": draw(_fractions)} | base
+    goal = some(draw, margin=_fractions, limit=_limits) or {"limit": draw(_limits)}
+    return {"role": "guardrail"} | goal | base
+
+
+@st.composite
+def _ratios(draw: DrawFn) -> Document:
+    scoped = draw(st.booleans())
+    part = _series(labelled=scoped)
+    metric = {"kind": "ratio", "direction": draw(st.sampled_from(("lower", "higher")))}
+    metric |= {draw(st.sampled_from(("events", "good"))): draw(part)}
+    metric |= some(draw, total=part)
+    return metric | draw(_goals()) | ({"variantLabel": "on"} if scoped else {})
+
+
+@st.composite
+def _histograms(draw: DrawFn, kind: str) -> Document:
+    scoped = draw(st.booleans())
+    unit = draw(st.sampled_from(("seconds", "milliseconds", None)))
+    metric = {"kind": kind, "histogram": draw(_series(labelled=scoped))} | draw(_goals())
+    if kind == "latencyShare":
+        metric["above"] = draw(st.sampled_from(("250ms", "0.25s")))
+        metric |= some(draw, buckets=st.just([100, 250, 500.5] if unit == "milliseconds" else [0.1, 0.25, 1]))
+    else:
+        metric["direction"] = draw(st.sampled_from(("lower", "higher")))
+    return metric | ({"unit": unit} if unit else {}) | ({"variantLabel": "variant"} if scoped else {})
+
+
+@st.composite
+def _series(draw: DrawFn, *, labelled: bool) -> Document:
+    """Draw a counter; series that our own monitor does not scrape need labels."""
+    series: Document = {"metric": draw(_counters)}
+    return series | ({"labels": draw(_labels)} if labelled else some(draw, labels=_labels))

@@ -1,0 +1,438 @@
+"""Rendered monitoring, and real Prometheus programs to judge it: `promtool`, a server, exporters to scrape."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
+
+import yaml
+from repositories import Case, Repository
+
+from generator import pipeline
+from generator.readback import Reader
+from generator.render import Templates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+API = "penstock.dev/v1alpha1"
+NAMESPACE = "ml-serving"
+Document = dict[str, Any]
+Vector = dict[str, float]
+Value = TypeVar("Value")
+
+# What Grafana writes for a panel that shows an hour in steps of 15 s, scraped every 30 s.
+MACROS = {"$__rate_interval": "5m", "$__range": "1h"}
+_PATIENCE = 60.0  # seconds; a busy machine is slow, a broken one is stuck
+
+
+# What is rendered
+
+
+class Target(NamedTuple):
+    """A query of a dashboard: of the panel with this title, and of the table's column, if it is one."""
+
+    panel: str
+    ref: str
+    column: str
+    expr: str
+
+
+class Monitoring(NamedTuple):
+    """What is rendered to watch an experiment, as data, and the labels of its pods by variant."""
+
+    rules: Document
+    monitor: Document
+    dashboard: Document
+    pods: dict[str, dict[str, str]]
+
+    @property
+    def group(self) -> Document:
+        """The only group of rules."""
+        (group,) = self.rules["groups"]
+        return dict(group)
+
+    @property
+    def recordings(self) -> list[Document]:
+        """Recording rules, in order."""
+        return [rule for rule in self.group["rules"] if "record" in rule]
+
+    @property
+    def alerts(self) -> list[Document]:
+        """Alerts, in order."""
+        return [rule for rule in self.group["rules"] if "alert" in rule]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Queries of all panels, as the dashboard holds them."""
+        found = []
+        for panel in self.dashboard["panels"]:
+            titles = {
+                override["matcher"]["options"]: override["properties"][0].get("value", "")
+                for override in panel["fieldConfig"]["overrides"]
+            }
+            found += [
+                Target(panel["title"], one["refId"], titles.get(f"Value #{one['refId']}", ""), one["expr"])
+                for one in panel["targets"]
+            ]
+        return tuple(found)
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """Queries of the dashboard's annotations."""
+        return tuple(one["target"]["expr"] for one in self.dashboard["annotations"]["list"])
+
+
+def environment(*, knative: bool = False, interval: str = "30s", **monitoring: Any) -> Document:
+    """Return an environment as data."""
+    routing: Document = {"domain": "models.example.com"}
+    if not knative:
+        routing["gateway"] = {"name": "gateway", "namespace": "kserve"}
+    return {
+        "apiVersion": API,
+        "kind": "Environment",
+        "metadata": {"name": "production"},
+        "spec": {
+            "namespace": NAMESPACE,
+            "kserve": {"version": "0.20", "deploymentMode": "Knative" if knative else "Standard"},
+            "routing": routing,
+            "monitoring": {
+                "interval": interval,
+                "monitor": "PodMonitor" if knative else "ServiceMonitor",
+                **monitoring,
+            },
+        },
+    }
+
+
+def experiment(name: str, traffic: dict[str, int], metrics: Document, **spec: Any) -> Document:
+    """Return an experiment as data; the first variant is control."""
+    return {
+        "apiVersion": API,
+        "kind": "Experiment",
+        "metadata": {"name": name},
+        "spec": {
+            "owner": "recsys",
+            "hypothesis": "the candidate is better",
+            "expires": "2099-12-31",
+            "model": {
+                "format": "sklearn",
+                "runtime": "kserve-sklearnserver",
+                "protocol": "v2",
+                "storageUri": "gs://bucket/model",
+            },
+            "control": next(iter(traffic)),
+            "variants": {variant: {} for variant in traffic},
+            "traffic": traffic,
+            "metrics": metrics,
+            **spec,
+        },
+    }
+
+
+def rendered(root: Path, environment: Document, experiment: Document) -> Monitoring:
+    """Write both documents into a repository at `root`, and return what Penstock makes of them."""
+    case = Case(environment, experiment)
+    Repository(root).put(case)
+    return monitoring(root, *case.names)
+
+
+def monitoring(root: Path, environment: str, experiment: str, *, in_base: bool = False) -> Monitoring:
+    """Return the monitoring of an experiment of a repository."""
+    built = pipeline.build(
+        str(root),
+        pipeline.site(str(root), environment),
+        experiment,
+        in_base=in_base,
+        templates=Templates(),
+        reader=Reader(),
+        today="2027-01-01",
+    )
+    return _monitoring([yaml.safe_load(manifest.text) for manifest in built.manifests])
+
+
+def _monitoring(objects: list[Document]) -> Monitoring:
+    kinds: dict[str, Document] = {one["kind"]: one for one in objects}
+    monitor = kinds.get("ServiceMonitor") or kinds["PodMonitor"]
+    (dashboard,) = kinds["ConfigMap"]["data"].values()
+    labels = [one["spec"]["predictor"]["labels"] for one in objects if one["kind"] == "InferenceService"]
+    pods = {one["penstock.dev/variant"]: {**one, "component": "predictor"} for one in labels}
+    return Monitoring(kinds["PrometheusRule"]["spec"], monitor, json.loads(dashboard), pods)
+
+
+def instant(expr: str) -> str:
+    """Put durations in the place of Grafana's macros."""
+    for macro, duration in MACROS.items():
+        expr = expr.replace(macro, duration)
+    assert "$__" not in expr, expr
+    return expr
+
+
+# promtool
+
+
+def promtool(*arguments: str, folder: Path) -> str:
+    """Run promtool in `folder` and return what it says; a failure is an assertion."""
+    done = subprocess.run(
+        ["promtool", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def write(file: Path, document: Any) -> str:
+    """Write data as YAML (which JSON is) and return the file's name."""
+    file.write_text(json.dumps(document), encoding="utf-8")
+    return file.name
+
+
+# A server
+
+
+class Sample(NamedTuple):
+    """One series of an instant vector."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Server:
+    """A running Prometheus."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self._address = address
+        self._log = log
+
+    def query(self, expr: str, at: float | None = None) -> list[Sample]:
+        """Return an instant vector; a warning of the server's is an assertion."""
+        form = {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"})
+        found = self._ask("POST", "/api/v1/query", form)
+        assert not found.get("warnings"), (expr, found["warnings"])
+        assert found["data"]["resultType"] == "vector", expr
+        return [Sample(one["metric"], float(one["value"][1])) for one in found["data"]["result"]]
+
+    def vector(self, expr: str, at: float | None = None, by: str = "variant") -> Vector:
+        """Return an instant vector whose series differ in one label, by its values; it must have no other label."""
+        found = self.query(expr, at)
+        for sample in found:
+            assert sample.labels.keys() == {by}, (expr, sample)
+        return {sample.labels[by]: sample.value for sample in found}
+
+    def times(self, expr: str, start: float, end: float, step: float) -> dict[str, list[float]]:
+        """Return at which steps of a range each variant has a value."""
+        form = {"query": expr, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+        found = self._ask("POST", "/api/v1/query_range", form)
+        return {one["metric"]["variant"]: [at for at, _ in one["values"]] for one in found["data"]["result"]}
+
+    def targets(self) -> list[Document]:
+        """Return what is scraped."""
+        found: list[Document] = self._ask("GET", "/api/v1/targets?state=active")["data"]["activeTargets"]
+        return found
+
+    def rules(self) -> list[Document]:
+        """Return all rules with their health."""
+        groups = self._ask("GET", "/api/v1/rules")["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def reload(self) -> None:
+        """Read configuration and rules again."""
+        status, body = self._send("POST", "/-/reload")
+        assert status == http.client.OK, body
+
+    def ready(self) -> bool:
+        """Tell whether the server answers queries."""
+        try:
+            return self._send("GET", "/-/ready")[0] == http.client.OK
+        except OSError:
+            return False
+
+    def _ask(self, method: str, path: str, form: dict[str, str] | None = None) -> Document:
+        status, body = self._send(method, path, form)
+        assert status == http.client.OK, (path, form, body)
+        answer: Document = json.loads(body)
+        return answer
+
+    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
+        try:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.request(method, path, urlencode(form or {}), headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def server(folder: Path, config: Document) -> Iterator[Server]:
+    """Run Prometheus in `folder`, where its data stands below `data`, on a free port of the loopback interface."""
+    log = folder / "prometheus.log"
+    write(folder / "prometheus.yml", config)
+    command = [
+        "prometheus",
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        "--web.enable-lifecycle",
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--web.listen-address=127.0.0.1:0"],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        # The server takes a port that is free, and says in its log which.
+        address = until(lambda: _address(process, log), "the server listens")
+        running = Server(address, log)
+        until(running.ready, "the server is ready")
+        yield running
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    assert process.poll() is None, text
+    found = re.search(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)', text)
+    return found[1] if found else ""
+
+
+def until(probe: Callable[[], Value], what: str) -> Value:
+    """Return the first true value of `probe`."""
+    deadline = time.monotonic() + _PATIENCE
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.05)
+    return found
+
+
+# Something to scrape
+
+
+class Exporter(NamedTuple):
+    """A server of metrics."""
+
+    address: str
+    scrapes: Callable[[], int]
+
+
+@contextmanager
+def exporter(expose: Callable[[], str]) -> Iterator[Exporter]:
+    """Serve what `expose` returns in Prometheus' text format, and count how often it was asked for."""
+    count = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal count
+            body = expose().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            count += 1
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield Exporter(f"127.0.0.1:{listening.server_port}", lambda: count)
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+class Pod(NamedTuple):
+    """A pod as Kubernetes discovery shows it: one target for each port of its container."""
+
+    address: str
+    labels: dict[str, str]
+    port: int = 8080
+
+
+def scrape_config(monitor: Document, pods: list[Pod]) -> Document:
+    """Translate a monitor as the Prometheus Operator does (pkg/prometheus/promcfg.go), for pods that are known.
+
+    Labels below `__meta_` stand where Kubernetes discovery would put them.
+    """
+    service = monitor["kind"] == "ServiceMonitor"
+    (endpoint,) = monitor["spec"]["endpoints" if service else "podMetricsEndpoints"]
+    owner = "service" if service else "pod"
+    keep = [
+        {
+            "action": "keep",
+            "source_labels": [_meta(owner, name), _meta(owner, name, "labelpresent")],
+            "regex": f"({re.escape(value)});true",
+        }
+        for name, value in monitor["spec"]["selector"]["matchLabels"].items()
+    ]
+    port = endpoint["targetPort" if service else "portNumber"]
+    keep.append(
+        {
+            "action": "keep",
+            "source_labels": ["__meta_kubernetes_pod_container_port_number"],
+            "regex": str(port),
+        }
+    )
+    return {
+        "job_name": f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}",
+        "scrape_interval": endpoint["interval"],
+        "scrape_timeout": endpoint["interval"],
+        "metrics_path": endpoint["path"],
+        "scheme": endpoint["scheme"],
+        "relabel_configs": [
+            *keep,
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+            *map(_relabeling, endpoint["relabelings"]),
+        ],
+        "static_configs": [
+            {"targets": [pod.address], "labels": _discovered(pod, monitor["metadata"]["namespace"])}
+            for pod in pods
+        ],
+    }
+
+
+def _meta(owner: str, name: str, kind: str = "label") -> str:
+    return f"__meta_kubernetes_{owner}_{kind}_{re.sub('[^a-zA-Z0-9_]', '_', name)}"
+
+
+def _relabeling(rule: Document) -> Document:
+    return {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in rule.items()}
+
+
+def _discovered(pod: Pod, namespace: str) -> dict[str, str]:
+    """Return the labels of discovery; KServe puts a predictor's labels on its pods and on their Service."""
+    labels = {
+        "__meta_kubernetes_namespace": namespace,
+        "__meta_kubernetes_pod_name": f"pod-{pod.address.rpartition(':')[2]}",
+        "__meta_kubernetes_pod_container_port_number": str(pod.port),
+    }
+    for name, value in pod.labels.items():
+        for owner in ("service", "pod"):
+            labels[_meta(owner, name)] = value
+            labels[_meta(owner, name, "labelpresent")] = "true"
+    return labels

@@ -84,10 +84,12 @@ def _alerts(experiment: Experiment, environment: Environment, queries: Queries) 
 
 
 def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list[Rule]:
-    shown = "humanizePercentage" if metric.kind != "mean" else "humanize"
+    # A mean of 0.6 s is 0.6 and not 600m, which is what humanize makes of it.
+    shown = "humanizePercentage" if metric.kind != "mean" else 'printf "%.4g"'
     way = "above" if metric.direction == "lower" else "below"
     alerts = []
     if metric.limit is not None:
+        limit = f"{metric.limit * 100:g}%" if metric.kind != "mean" else f"{metric.limit:g}"
         alerts.append(
             Rule(
                 queries.over_limit(metric),
@@ -96,7 +98,7 @@ def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list
                 hold="2m",
                 keep="10m",
                 summary=f"{experiment.name}/{{{{ $labels.variant }}}}: {metric.name} is {way} its limit",
-                description=f"{metric.name} is {{{{ $value | {shown} }}}}; the limit is {metric.limit:g}.",
+                description=f"{metric.name} is {{{{ $value | {shown} }}}}; the limit is {limit}.",
             )
         )
     if metric.margin is not None and experiment.candidates:

@@ -1,7 +1,7 @@
 """Untrusted YAML becomes plain data, strictly and fast; a path in that data becomes a place in the text.
 
-libyaml composes the text in C, and one recursion builds the data from its nodes. A text whose bytes look as if it
-could exhaust that, or hide something from it, is walked event by event first, which doubles the time.
+libyaml composes the text in C, and one recursion builds the data from its nodes. A text whose bytes look as
+if it could exhaust them, or hide something, is walked event by event first, which doubles the time.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
@@ -39,7 +40,7 @@ def parse(raw: bytes, file: str) -> tuple[Data, tuple[Problem, ...]]:
 
     Without a problem, data is never None. What an alias repeats is built anew: no two parts share an object.
     """
-    found = _Findings()
+    found: list[_Finding] = []
     data = None
     try:
         data = _load(raw.removeprefix(_BOM), found)
@@ -47,10 +48,7 @@ def parse(raw: bytes, file: str) -> tuple[Data, tuple[Problem, ...]]:
         found.append(fatal.args)
     if not found:
         return data, ()
-    ordered = sorted(set(found))
-    return None, tuple(
-        Problem(code, Place(file, *spot), message, fix) for spot, code, message, fix in ordered
-    )
+    return None, tuple(Problem(code, Place(file, *spot), *words) for spot, code, *words in sorted(set(found)))
 
 
 def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
@@ -80,8 +78,7 @@ def read(root: pathlib.Path, relative: str) -> bytes:
                 raise _refusal(relative, "PS101", "this is not a regular file", "name a file with text in it")
             raw = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
     except (OSError, ValueError, RuntimeError) as error:  # the others: a NUL in the name, links in a circle
-        reason = getattr(error, "strerror", None) or "this cannot be a path"
-        message = f"this file cannot be read: {reason.lower()}"
+        message = f"this file cannot be read: {getattr(error, 'strerror', None) or 'this cannot be a path'}"
         raise _refusal(relative, "PS101", message, "name a file that exists and that you may read") from error
     if raw is None or len(raw) > MAX_BYTES:  # the latter if it has grown since
         raise _refusal(relative, "PS102", *_TOO_LARGE)
@@ -112,21 +109,15 @@ _Pure: type[Any] = type("_Pure", (_Unresolved, yaml.BaseLoader), {})
 _Composer = type("_Fast", (_Unresolved, yaml.CBaseLoader), {}) if yaml.__with_libyaml__ else _Pure
 
 
-class _Findings(list[_Finding]):
-    """What is wrong, and how many values were built so far."""
-
-    nodes = 0
-
-
 class _Fatal(Exception):  # noqa: N818 - one finding, after which nothing can be read
     pass
 
 
 class _Doubt(tuple[str, str, str]):
-    """Code, message and fix: stands for the meaning of a scalar that must not be read."""
+    """Code, message and fix, in place of the meaning of a scalar that must not be read."""
 
 
-def _load(source: bytes, found: _Findings) -> Data:
+def _load(source: bytes, found: list[_Finding]) -> Data:
     text: bytes | str = source
     try:
         if _suspicious(source):
@@ -138,21 +129,30 @@ def _load(source: bytes, found: _Findings) -> Data:
     except UnicodeDecodeError as error:  # from percent escapes, which only a tag can have
         spot = _end(source[: source.index(b"!")].decode())
         raise _Fatal(spot, "PS108", "a YAML tag from here on is not even UTF-8", "remove it") from error
-    try:
-        data: Data = None if root is None else _value(root, 1, found)
-    except _Fatal:
-        _walk(text, found)  # tells whether the text itself is too deep, or its aliases make it so
-        raise
+    if root is not None and b"&" in source and b"*" in source:
+        _count(root, (), MAX_NODES)
+    data: Data = None if root is None else _value(root, 1, found)
     if data is None:
         raise _Fatal((0, 0), "PS111", "there is nothing in this file", "write one document into it")
     return data
 
 
-def _value(node: Any, depth: int, found: _Findings) -> Any:
+def _count(node: Any, above: tuple[Any, ...], left: int) -> int:
+    # Aliases can make this endless, or its nodes too many; to what is merely deep `_collection` says so.
+    if left <= 0 or node in above:
+        raise _Fatal(_spot(node), "PS110", "aliases repeat this too often, or without end", "repeat less")
+    if isinstance(node, ScalarNode) or len(above) > MAX_DEPTH:
+        return left - 1
+    for child in chain.from_iterable(node.value) if isinstance(node, MappingNode) else node.value:
+        left = _count(child, (*above, node), left)
+    return left - 1
+
+
+def _value(node: Any, depth: int, found: list[_Finding]) -> Any:
     return _scalar(node, found) if node.__class__ is ScalarNode else _collection(node, depth, found)
 
 
-def _scalar(node: Any, found: _Findings) -> Any:
+def _scalar(node: Any, found: list[_Finding]) -> Any:
     value = node.value if node.style else _PLAIN[node.value]
     if node.tag is not None:
         found.append(_tagged(node))
@@ -161,59 +161,57 @@ def _scalar(node: Any, found: _Findings) -> Any:
     return value
 
 
-def _collection(node: Any, depth: int, found: _Findings) -> Data:
-    # With `_scalar` the hottest lines of the program: whatever is wrong leaves them, and `_value` is written out.
-    items = node.value
-    found.nodes += len(items)
-    if depth > MAX_DEPTH or found.nodes > MAX_NODES:
-        raise _Fatal(_spot(node), "PS110", "aliases repeat this too often, or without end", "repeat less")
+def _collection(node: Any, depth: int, found: list[_Finding]) -> Data:
+    # With `_scalar` the hottest lines of the program: what is wrong leaves them, and `_value` is written out.
+    if depth > MAX_DEPTH:
+        raise _too_deep(node)
     if node.tag is not None:
         found.append(_tagged(node))
     depth += 1
     if node.__class__ is SequenceNode:
-        return [_value(item, depth, found) for item in items]
-    found.nodes += len(items)
+        return [_value(item, depth, found) for item in node.value]
     data: dict[str, Data] = {}
-    for name, item in items:
+    for name, item in node.value:
         plain = name.__class__ is ScalarNode and name.tag is None
         key = (name.value if name.style else _PLAIN[name.value]) if plain else None
         if key.__class__ is not str:
             key = _odd_key(name, key, found)
         data[key] = _scalar(item, found) if item.__class__ is ScalarNode else _collection(item, depth, found)
-    if len(data) < len(items):
+    if len(data) < len(node.value):
         found.extend(_duplicates(node))
     return data
 
 
-def _odd_key(name: yaml.Node, key: object, found: _Findings) -> Any:
+def _odd_key(name: yaml.Node, key: object, found: list[_Finding]) -> Any:
+    words: tuple[str, ...] = ("PS107", f"the key {_shown(str(name.value)[:61])} is not text", _QUOTE)
     if isinstance(key, _Doubt):
-        found.append((_spot(name), *key))
+        words = key
     elif name.tag is not None:
-        found.append(_tagged(name))
+        words = _tagged(name)[1:]
     elif not isinstance(name, ScalarNode):
-        message, fix = "a list or a mapping is the key here", "write text as the key; `{{ }}` needs quotes"
-        found.append((_spot(name), "PS107", message, fix))
-    else:
-        message = (
-            f"the key {_shown(name.value)} is not text" if name.value else "a key is missing before this `:`"
-        )
-        found.append((_spot(name), "PS107", message, _QUOTE))
+        words = ("PS107", "a list or a mapping is the key here", "write text as the key; quote any `{{ }}`")
+    elif not name.value:
+        words = ("PS107", "a key is missing before this `:`", "write the key")
+    found.append((_spot(name), *words))
     return name  # which equals nothing: a wrong key is not a duplicate as well
 
 
 def _duplicates(mapping: yaml.MappingNode) -> Iterator[_Finding]:
     lines: dict[str, int] = {}
-    for name, _ in mapping.value:
-        if isinstance(name, ScalarNode) and name.value in lines:
+    for name in (name for name, _ in mapping.value if isinstance(name, ScalarNode)):
+        if name.value in lines:
             message = f"the key {_shown(name.value)} is already in line {lines[name.value]}"
             yield _spot(name), "PS106", message, "remove one of the two"
-        elif isinstance(name, ScalarNode):
-            lines[name.value] = _spot(name)[0]
+        lines.setdefault(name.value, _spot(name)[0])
 
 
 def _tagged(item: Any) -> _Finding:
     tag = _shown(item.tag.replace("tag:yaml.org,2002:", "!!"))
     return _spot(item), "PS108", f"{tag} is a YAML tag, and tags are not read here", "remove it"
+
+
+def _too_deep(item: Any) -> _Fatal:
+    return _Fatal(_spot(item), "PS109", f"this is more than {MAX_DEPTH} levels deep", "make it flatter")
 
 
 def _entry(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
@@ -270,13 +268,12 @@ def _meaning(text: str) -> Data | _Doubt:
     if _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text):
         return _number(text)
     if text == "<<":
-        raise _Doubt(
-            "PS112", "merge keys are not supported", "use the environment's defaults or the base file"
-        )
+        return _Doubt(("PS112", "merge keys are not supported", _MERGE))
     if match := _AMBIGUOUS.fullmatch(text):
         kind = (match.lastgroup or "").replace("_", " ")
-        message = f"YAML parsers do not agree on {_shown(text)}: to some it is a {kind}"
-        return _Doubt(("PS112", message, _QUOTE))
+        return _Doubt(
+            ("PS112", f"YAML parsers do not agree on {_shown(text)}: to some it is a {kind}", _QUOTE)
+        )
     return text
 
 
@@ -287,11 +284,8 @@ def _number(text: str) -> int | float | _Doubt:
     else:  # Python refuses to convert thousands of decimal digits
         value = int(text, 0) if len(text) <= 20 or text.startswith("0x") else 1 << 64
         fits = -(1 << 63) <= value < 1 << 63
-    if fits:
-        return value
-    return _Doubt(
-        ("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}")
-    )
+    message = f"{_shown(text)} does not fit into 64 bits"
+    return value if fits else _Doubt(("PS114", message, f"write a smaller number, or {_QUOTE}"))
 
 
 def _shown(text: str) -> str:
@@ -300,14 +294,14 @@ def _shown(text: str) -> str:
 
 
 # libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at the most, and
-# so does each column of a line that begins with blanks and "-?:"; so these allow 1,200 levels, or 400 KB.
+# so does each column of a line that begins with blanks and "-?:". Thus these allow 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
-    32 if c in b" \t-?:" else 91 if c in b"[{" else 46 if c in b"\r\n" or 32 <= c < 127 else 0
-    for c in range(256)
+    32 if c in b" \t-?:" else 91 if c in b"[{" else 46 * (31 < c < 127 or c in b"\r\n") for c in range(256)
 )
-_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives, of which 60,000 take long
+_SEPARATORS = b",[{-?:\r\n"  # after each come two nodes at most
+_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives, for many are slow
     (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),
     (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),
     (b"%", re.compile(rb"%TAG(?<![^\r\n]%TAG)")),
@@ -327,21 +321,20 @@ def _suspicious(source: bytes) -> bool:
     return (
         shape.count(b"[") > _MAX_BRACKETS
         or _DEEP_LINE in shape
-        # after each of these come two nodes at most
-        or (len(source) > MAX_NODES // 2 and 2 * sum(map(source.count, b",[{-?:\r\n")) > MAX_NODES)
+        or 2 * sum(map(source.count, _SEPARATORS if len(source) > MAX_NODES // 2 else b"")) > MAX_NODES
         or any(sign in source and pattern.search(source) for sign, pattern in _HIDDEN)
         or (b"\0" in shape and _INVISIBLE.search(source.decode("utf-8", "surrogateescape")) is not None)
     )
 
 
-def _clean(source: bytes, found: _Findings) -> str:
+def _clean(source: bytes, found: list[_Finding]) -> str:
     if len(source) > MAX_BYTES:
         raise _Fatal((0, 0), "PS102", *_TOO_LARGE)
     try:
         text = source.decode()
     except UnicodeDecodeError as error:
-        message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
         spot = _end(source[: error.start].decode())
+        message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
         raise _Fatal(spot, "PS104", message, "save the file as UTF-8") from error
     if match := re.search(r"%TAG(?<![^\r\n]%TAG)", text):
         raise _Fatal(
@@ -359,18 +352,16 @@ def _end(text: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def _walk(text: str | bytes, found: _Findings) -> None:
+def _walk(text: str, found: list[_Finding]) -> None:
     composer = _Composer(text)
     depth = nodes = 0
     while not isinstance(event := composer.get_event(), yaml.DocumentEndEvent | yaml.StreamEndEvent):
         nodes += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise _Fatal(
-                _spot(event), "PS109", f"this is more than {MAX_DEPTH} levels deep", "make it flatter"
-            )
+            raise _too_deep(event)
         if nodes > MAX_NODES:
-            raise _Fatal(_spot(event), "PS110", f"up to here are {MAX_NODES:,} values", "write less of them")
+            raise _Fatal(_spot(event), "PS110", f"up to here are {MAX_NODES:,} values", "write fewer of them")
         if getattr(event, "tag", None) == "!":
             found.append(_tagged(event))
         if getattr(event, "style", None) == '"' and (match := _INVISIBLE.search(event.value)):
@@ -406,6 +397,9 @@ def _syntax(error: yaml.MarkedYAMLError, source: bytes) -> _Fatal:
     mark: Any = start if at_start else error.problem_mark
     said = f"{error.context}: {error.problem}"
     code, message, fix = next(meaning for part, *meaning in _SYNTAX if re.search(part, said))
-    char = _shown(source.decode()[mark.index : mark.index + 1])
-    message = message.format(line=start.line + 1, char=char, problem=error.problem)
-    return _Fatal((mark.line + 1, mark.column + 1), code, message, fix)
+    words = {
+        "line": start.line + 1,
+        "char": _shown(source.decode()[mark.index :][:1]),
+        "problem": error.problem,
+    }
+    return _Fatal((mark.line + 1, mark.column + 1), code, message.format(**words), fix)

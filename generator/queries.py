@@ -71,8 +71,12 @@ class Queries:
         return f"histogram_quantile({quantile:g}, {buckets})"
 
     def share(self, window: str) -> str:
-        """Return the observed share of requests."""
+        """Return the observed share of requests; copies for a shadow are none that anybody asked for."""
         counted = self.requests("increase", window)
+        shadow = self._experiment.shadow
+        if shadow:
+            copies = f'label_replace(vector(0), "variant", "{shadow.variant}", "", "")'
+            counted = f"({counted} unless on (variant) {copies})"
         return f"{counted} / on () group_left () (sum({counted}) > 0)"
 
     @property
@@ -85,8 +89,8 @@ class Queries:
         return f"{name}{{{','.join((self.selector, *matchers))}}}"
 
     def weight_changes(self) -> str:
-        """Return one sample where a weight changed since the last evaluation."""
-        return f"changes(max by (variant) ({self.weight})[1m:]) > 0"
+        """Return samples where a weight changed; Grafana joins neighbours, and widens the window with its own step."""
+        return f"max by (variant) (changes({self.weight}[$__rate_interval])) > 0"
 
     def expected(self) -> str:
         """Return the requests that each variant with traffic should have counted, if the split were as declared."""
@@ -134,10 +138,16 @@ class Queries:
         seen = self.recorded(names.EVENTS, f'metric="{metric.name}"', self._control(arm))
         return f"{guarded} and on ({'variant' if arm == '!=' else 'namespace, experiment'}) {seen} >= 10"
 
-    def silent(self) -> str:
-        """Variants that should get traffic and count no request."""
-        counted = f"({self.recorded(names.REQUESTS)} > 0)"
-        return f"{self.weight} > 0 unless on (variant) {counted}"
+    def silent(self, minimum: int = 10) -> str:
+        """Variants that count no request, though others count enough that they should; or all, if nothing is counted.
+
+        Counters that all stand still are a night without requests. Where pods may sleep, so are counters that are gone.
+        """
+        requests = self.recorded(names.REQUESTS)
+        missed = f"{self.recorded(names.EXPECTED)} >= {minimum} unless on (variant) ({requests} > 0)"
+        unseen = f"{self.weight} > 0 unless on (namespace, experiment) {requests}"
+        awake = all(variant.replicas.minimum for variant in self._experiment.serving)
+        return f"{missed} or {unseen}" if awake else missed
 
     def missing(self, metric: Metric) -> str:
         """Variants that count requests, but have no value of the metric: no data is no good news."""
@@ -206,17 +216,17 @@ class Queries:
 
         if scope.kind == "variant":
             return [rated(self.selector)]
+        variants = "|".join(variant.name for variant in self._experiment.variants)
         if scope.kind == "label":
-            term = rated()
+            term = rated(f'{scope.label}=~"{variants}"')
             if scope.label == "variant":
                 return [term]
             return [f'label_replace({term}, "variant", "$1", "{scope.label}", "(.*)")']
         if scope.kind == "istio":
-            return [self._istio(rated)]
+            return [self._istio(rated, variants)]
         return self._envoy(rated)
 
-    def _istio(self, rated: _Rated) -> str:
-        variants = "|".join(variant.name for variant in self._experiment.variants)
+    def _istio(self, rated: _Rated, variants: str) -> str:
         service = kserve.service(names.isvc(self._experiment.name, f"({variants})"))
         term = rated(
             f'destination_service_namespace="{self._environment.namespace}"',
@@ -254,9 +264,15 @@ if TYPE_CHECKING:
 
 
 def le_matcher(bound: float) -> str:
-    """Match a bucket bound as Go writes it (`1`) and as Python clients and Prometheus 3 do (`1.0`)."""
-    text = f"{bound:g}" if bound < 1e6 else f"{bound:.0f}"
-    return f'le=~"{text}(\\\\.0)?"' if bound == int(bound) else f'le="{text}"'
+    """Match a bucket bound as Go writes it (`1`, `1.8e+06`), as Envoy does (`1800000`), as Python and Prometheus 3 do (`1.0`)."""
+    text = _number(bound)
+    if bound < 1e6 and bound != int(bound):
+        return f"le={quoted(text)}"
+    pattern = re.escape(text) + (r"(\.0)?" if bound == int(bound) else "")
+    if bound >= 1e6:
+        mantissa, exponent = f"{bound:.11e}".split("e")
+        pattern += "|" + re.escape(f"{mantissa.rstrip('0').rstrip('.')}e{exponent}")
+    return f"le=~{quoted(pattern)}"
 
 
 def _worse(metric: Metric) -> str:

@@ -43,7 +43,7 @@ def block(value: Any, indent: int) -> str:
     """Write a map or list as indented YAML, beginning with a line end; for values whose shape templates do not know."""
     pad = "\n" + " " * indent
     if isinstance(value, dict):
-        return "".join(f"{pad}{scalar(str(k))}:{_child(v, indent + 2)}" for k, v in value.items()) or " {}"
+        return "".join(f"{pad}{scalar(str(k))}:{_child(v, indent + 2)}" for k, v in sorted(value.items())) or " {}"
     return "".join(f"{pad}-{_item(v, indent)}" for v in value) or " []"
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Rounds = dict[str, list[Usage]]
 
+_HEAD = ("Experiments: what / what", "Goal", "Median", "Lowest to highest", "Met", "Absolute")
+
 
 class Goal(NamedTuple):
     """`over` divided by `under`, which `least` and `most` bound; without either, for information only."""
@@ -46,27 +48,21 @@ class Goal(NamedTuple):
 
 def every(experiments: int, one_root: int) -> tuple[Goal, ...]:
     """Return all goals, in the order of the table."""
-    n, ten_n = f"{experiments:,}", f"{10 * experiments:,}"
+    n, ten_n, one_core = f"{experiments:,}", f"{10 * experiments:,}", "Penstock, one core"
     return (
         Goal("helm-1", f"{n}, one core: Helm / Penstock", "helm-1", "penstock-1", least=2),
         Goal("helm", f"{n}, two cores: Helm / Penstock", "helm", "penstock", least=3.5),
         Goal("helm-memory", f"{n}, one core: Penstock / Helm", "penstock-1", "helm-1", most=0.25, of="peak"),
-        Goal(
-            "kustomize",
-            f"{n}: kustomize, roots of 100 / Penstock, one core",
-            "kustomize",
-            "penstock-1",
-            least=8,
-        ),
+        Goal("kustomize", f"{n}: kustomize, roots of 100 / {one_core}", "kustomize", "penstock-1", least=8),
         Goal(
             "kustomize-root",
-            f"{one_root:,}: kustomize, one root / Penstock, one core",
+            f"{one_root:,}: kustomize, one root / {one_core}",
             "kustomize-root",
             "penstock-root",
             least=50,
         ),
-        Goal("naive", f"{n}: naive Python / Penstock, one core", "naive", "penstock-1", least=30),
-        Goal("cp-1", f"{n}: Penstock, one core / `cp -r` of its output", "penstock-1", "cp", most=7),
+        Goal("naive", f"{n}: naive Python / {one_core}", "naive", "penstock-1", least=30),
+        Goal("cp-1", f"{n}: {one_core} / `cp -r` of its output", "penstock-1", "cp", most=7),
         Goal("cp", f"{n}: Penstock, two cores / `cp -r` of its output", "penstock", "cp", most=4),
         Goal("unchanged", f"{n}, none changed / bare Python", "unchanged", "python", most=7),
         Goal("changed", f"{n}, one changed / cold run of 1", "changed", "cold", most=1.5),
@@ -80,10 +76,7 @@ def every(experiments: int, one_root: int) -> tuple[Goal, ...]:
 
 def table(goals: Iterable[Goal], rounds: Rounds) -> str:
     """Write the goals that were measured as a Markdown table."""
-    rows = [
-        ("Experiments: what / what", "Goal", "Median", "Lowest to highest", "Met", "Absolute"),
-        ("---",) * 6,
-    ]
+    rows: list[tuple[str, ...]] = [_HEAD, ("---",) * len(_HEAD)]
     for goal in goals:
         ratios = goal.ratios(rounds)
         rows.append(

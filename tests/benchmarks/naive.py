@@ -1,9 +1,9 @@
 """The straightforward way to do Penstock's work: `naive.py REPOSITORY OUTPUT`.
 
-Penstock's own plan, templates and schemas, with everything around them as one would write it first: PyYAML as
-it comes, jsonschema on input and output, Jinja with plain filters, every rendered file parsed again. It is kind
-to itself in one point: validators of output are made once, where `jsonschema.validate` would check the schema of
-an InferenceService anew for every object (0.3 s each).
+Penstock's own plan, templates and schemas, and all around them as one would write it first: PyYAML as it is,
+jsonschema on input and output, Jinja with plain filters, every rendered file parsed again. In one point it is
+kind to itself: validators of output are made once, where `jsonschema.validate` would check the schema of an
+InferenceService anew for every object (0.3 s each).
 """
 
 from __future__ import annotations

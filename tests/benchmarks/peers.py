@@ -1,8 +1,8 @@
 """Inputs for Helm and kustomize, made from what Penstock rendered, without knowing what it means.
 
-The same object of all experiments of a shape differs in some words only. Helm's templates get a value for each
-such word; kustomize gets the first experiment as a base, and for the others patches with what differs. So both
-find ready what Penstock computes, and neither validates: the comparison is kind to them.
+The same object of all experiments of a shape differs in some words only. Helm's templates get a value for
+each such word; kustomize gets the first experiment as a base, and patches for what differs in the others.
+Both find ready what Penstock computes, and neither validates: the comparison is kind to them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def chart(repository: Path, target: Path) -> None:
 
 
 def kustomize(repository: Path, target: Path, one_root_of: int) -> None:
-    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and in `one` a root of that many."""
+    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and one root of so many."""
     for shape, names in _shapes(repository).items():
         base = documents.texts(repository, names[0])
         files = {f"{index}.yaml": text for index, text in enumerate(base)}

@@ -19,7 +19,7 @@ import measure
 import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from goals import Goal, Rounds
@@ -49,24 +49,25 @@ def main() -> None:
         needed = [tool for name, tool in known.items() if name in names]
         _prepare(space, names, apart)
         rounds = _measure(space, needed, arguments.rounds, apart)
-    _say(f"{_conditions(space, arguments.rounds)}\n\n{goals.table(wanted, rounds)}")
+        conditions = _conditions(space, arguments.rounds)
+    _say(f"{conditions}\n\n{goals.table(wanted, rounds)}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", type=int, default=1000, metavar="N")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--experiments", type=int, default=1000, metavar="N", help="1000 if left out")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="5 if left out")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this goal; may be repeated")
     parser.add_argument("--long", action="store_true", help="also ten times N; one kustomize root of N")
     return parser.parse_args()
 
 
-def _wanted(known: Iterable[Goal], installed: dict[str, Tool], arguments: argparse.Namespace) -> list[Goal]:
+def _wanted(known: Sequence[Goal], installed: dict[str, Tool], arguments: argparse.Namespace) -> list[Goal]:
     """Return the goals to measure, and say which cannot be."""
     if not tools.find("penstock"):
         sys.exit("penstock is not installed for this Python: pip install .")
-    chosen = [goal for goal in known if goal.name in (arguments.only or (goal.name,))]
-    chosen = [goal for goal in chosen if arguments.long or not goal.long]
+    usual = [goal.name for goal in known if arguments.long or not goal.long]
+    chosen = [goal for goal in known if goal.name in (arguments.only or usual)]
     if not chosen:
         sys.exit(f"there is no such goal; there are {', '.join(goal.name for goal in known)}")
     possible = [goal for goal in chosen if {goal.over, goal.under} <= installed.keys()]

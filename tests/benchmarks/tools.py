@@ -25,8 +25,8 @@ _COMPILED = Path("penstock", "templates")  # below a cache folder
 class Tool:
     """`commands` is given a new, empty folder to prepare, and returns what is to be timed.
 
-    `cache` is the folder for caches, else one inside of that folder. `results` is a pattern of files in the folder
-    that must hold what the repository `reference` holds.
+    `cache` is the folder for caches, else one inside of that folder. `results` is a pattern of files in the
+    folder that must hold what the repository `reference` holds.
     """
 
     name: str

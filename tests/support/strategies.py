@@ -1,7 +1,7 @@
 """Valid environments and experiments as data, as unlike each other as the schemas allow.
 
-Every case is built to be accepted. Texts that would hurt if anything took them for more than text stand wherever a text
-is free.
+Every case is built to be accepted. Texts that would hurt if anything took them for more than text stand wherever
+a text is free.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def environments(draw: DrawFn) -> Document:
 
 @st.composite
 def _routing(draw: DrawFn, *, standard: bool) -> Document:
-    routing = {"domain": draw(st.sampled_from(("example.com", "a.b", "0.1e3.example.org")))} | some(
+    domain = draw(st.sampled_from(("example.com", "a.b", "0.1e3.example.org")))
+    routing: Document = {"domain": domain} | some(
         draw,
         backend=st.just("gateway-api" if standard else "knative-route"),
         gatewayApiVersion=st.sampled_from(("1.2", "1.2.1", "1.5", "1.5.1")),
@@ -195,7 +196,7 @@ def _names(draw: DrawFn, place: Document) -> tuple[str, list[str]]:
     return name, draw(st.lists(variant, min_size=1, max_size=5, unique=True) | st.just(["v1", "v2"]))
 
 
-# What follows draws a group of settings: what stands beside or under spec.model, and a strategy for each variant's own.
+# What follows draws groups of settings: what stands beside or under spec.model, and how to draw a variant's own.
 _Group = tuple[Document, "SearchStrategy[Document]"]
 _nothing: SearchStrategy[Document] = st.just({})
 

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from repositories import Document
 
 HOSTILE = (
-    "{% raw %}", "{# note #}", "{ {", "}}", "---\nkind: Secret", "...", "it's \"both\"", "\"'PenstockSlot0", "PenstockSlot1",
-    "'PenstockSlot2", "PenstockSlot3\n", "]}}}}}#", "${datasource}", "$(HOSTNAME)", "$__all", "[[x]]", "::error::x", "`id`",
-    "<script>", "| tee", "# note", "x # y", "key: value", "- item", "? x", "null", "~", "on", "NO", "y", "1e3", "0x1f", "0o7",
-    "010", "1_000", "12:30:45", "2027-01-01", "-.inf", "=", "<<", "&a", "*a", "!!str", "%TAG", "@", " ", " lead", "trail ",
-    "\ttab", "two\nlines\n", "\n", "a\r\nb", "  in\n    dented", "back\\slash\\", "\\n", "'", '"', "''", "é", "日本",
-    "\U0001f600", "\xa0", "\u3000", "a,b", "[]", "{}", "{a: b}", ">", "|", ":", "", "*", "5*", ".*|x", "x" * 200,
+    "{% raw %}", "{# note #}", "{ {", "}}", "---\nkind: Secret", "...", 'it\'s "both"', '"\'PenstockSlot0',
+    "PenstockSlot1", "'PenstockSlot2", "PenstockSlot3\n", "]}}}}}#", "${datasource}", "$(HOSTNAME)",
+    "$__all", "[[x]]", "::error::x", "`id`", "<script>", "| tee", "# note", "x # y", "key: value", "- item",
+    "? x", "null", "~", "on", "NO", "y", "1e3", "0x1f", "0o7", "010", "1_000", "12:30:45", "2027-01-01",
+    "-.inf", "=", "<<", "&a", "*a", "!!str", "%TAG", "@", " ", " lead", "trail ", "\ttab", "two\nlines\n",
+    "\n", "a\r\nb", "  in\n    dented", "back\\slash\\", "\\n", "'", '"', "''", "é", "日本", "\U0001f600",
+    "\xa0", "\u3000", "a,b", "[]", "{}", "{a: b}", ">", "|", ":", "", "*", "5*", ".*|x", "x" * 200,
 )  # fmt: skip
 _NAMES = (
     "null",

@@ -126,13 +126,15 @@ def _load(source: bytes, found: list[_Finding]) -> Data:
         root = _Composer(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, source) from error
-    except UnicodeDecodeError as error:  # from percent escapes, which only a tag can have
-        spot = _end(source[: source.index(b"!")].decode())
-        raise _Fatal(spot, "PS108", "a YAML tag from here on is not even UTF-8", "remove it") from error
+    except (
+        ValueError
+    ) as error:  # a tag with escapes that are not UTF-8; from PyYAML, an escape beyond Unicode
+        spot = _end(re.split(rb"!|\\U", source, maxsplit=1)[0].decode())
+        raise _Fatal(spot, "PS113", "an escape from here on makes no character", "remove it") from error
     if root is not None and b"&" in source and b"*" in source:
         _count(root, (), MAX_NODES)
     data: Data = None if root is None else _value(root, 1, found)
-    if data is None:
+    if data is None and not found:
         raise _Fatal((0, 0), "PS111", "there is nothing in this file", "write one document into it")
     return data
 
@@ -183,16 +185,16 @@ def _collection(node: Any, depth: int, found: list[_Finding]) -> Data:
 
 
 def _odd_key(name: yaml.Node, key: object, found: list[_Finding]) -> Any:
-    words: tuple[str, ...] = ("PS107", f"the key {_shown(str(name.value)[:61])} is not text", _QUOTE)
     if isinstance(key, _Doubt):
-        words = key
+        found.append((_spot(name), *key))
     elif name.tag is not None:
-        words = _tagged(name)[1:]
+        found.append(_tagged(name))
     elif not isinstance(name, ScalarNode):
-        words = ("PS107", "a list or a mapping is the key here", "write text as the key; quote any `{{ }}`")
-    elif not name.value:
-        words = ("PS107", "a key is missing before this `:`", "write the key")
-    found.append((_spot(name), *words))
+        message = "a list or a mapping is the key here"
+        found.append((_spot(name), "PS107", message, "write text as the key; quote any `{{ }}`"))
+    else:
+        message = f"the key {_shown(name.value)} is not text" if name.value else "this `:` has no key"
+        found.append((_spot(name), "PS107", message, _QUOTE))
     return name  # which equals nothing: a wrong key is not a duplicate as well
 
 
@@ -271,9 +273,7 @@ def _meaning(text: str) -> Data | _Doubt:
         return _Doubt(("PS112", "merge keys are not supported", _MERGE))
     if match := _AMBIGUOUS.fullmatch(text):
         kind = (match.lastgroup or "").replace("_", " ")
-        return _Doubt(
-            ("PS112", f"YAML parsers do not agree on {_shown(text)}: to some it is a {kind}", _QUOTE)
-        )
+        return _Doubt(("PS112", f"YAML parsers differ about {_shown(text)}: to some it is a {kind}", _QUOTE))
     return text
 
 
@@ -293,15 +293,15 @@ def _shown(text: str) -> str:
     return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
 
-# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at the most, and
-# so does each column of a line that begins with blanks and "-?:". Thus these allow 1,200 levels, or 400 KB.
+# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at most; so does
+# each column of a line that begins with blanks and "-?:". These thus allow 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
     32 if c in b" \t-?:" else 91 if c in b"[{" else 46 * (31 < c < 127 or c in b"\r\n") for c in range(256)
 )
 _SEPARATORS = b",[{-?:\r\n"  # after each come two nodes at most
-_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives, for many are slow
+_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives: many are slow
     (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),
     (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),
     (b"%", re.compile(rb"%TAG(?<![^\r\n]%TAG)")),
@@ -337,9 +337,7 @@ def _clean(source: bytes, found: list[_Finding]) -> str:
         message = f"the byte 0x{source[error.start]:02x} is not UTF-8"
         raise _Fatal(spot, "PS104", message, "save the file as UTF-8") from error
     if match := re.search(r"%TAG(?<![^\r\n]%TAG)", text):
-        raise _Fatal(
-            _end(text[: match.start()]), "PS108", "YAML tags (`%TAG`) are not read here", "remove it"
-        )
+        raise _Fatal(_end(text[: match.start()]), "PS108", "YAML tags (`%TAG`) are not read", "remove it")
     for char in set(_INVISIBLE.findall(text)):  # once each: a binary file has a million of them
         more = text.count(char) - 1
         fix = f"remove it here and in {more} more places" if more else "remove it"
@@ -372,7 +370,7 @@ _MEND = "mend the indentation, or write text in quotes"
 _SYNTAX = (  # what libyaml or PyYAML say, in part, and what it means to the one who wrote the text
     ("another document", "PS111", "a second document begins here", "keep one document in a file"),
     (r"\btag\b", "PS108", "this is no YAML tag, and tags are not read here", _QUOTE),
-    ("Unicode character", "PS113", "this escape is half of a character", "write the character itself"),
+    ("Unicode character", "PS113", "this escape makes no character", "write the character itself"),
     ("undefined alias", "PS105", "this repeats an anchor that is not above", "write text in quotes"),
     ("second occurrence", "PS105", "this anchor is in line {line} already", "give it another name"),
     ("start any token", "PS105", "nothing can begin with {char}", "write text in quotes, indent with spaces"),
@@ -397,9 +395,6 @@ def _syntax(error: yaml.MarkedYAMLError, source: bytes) -> _Fatal:
     mark: Any = start if at_start else error.problem_mark
     said = f"{error.context}: {error.problem}"
     code, message, fix = next(meaning for part, *meaning in _SYNTAX if re.search(part, said))
-    words = {
-        "line": start.line + 1,
-        "char": _shown(source.decode()[mark.index :][:1]),
-        "problem": error.problem,
-    }
-    return _Fatal((mark.line + 1, mark.column + 1), code, message.format(**words), fix)
+    char = _shown(source.decode()[mark.index :][:1])
+    message = message.format(line=start.line + 1, char=char, problem=error.problem)
+    return _Fatal((mark.line + 1, mark.column + 1), code, message, fix)

@@ -46,8 +46,9 @@ def do(work: Work) -> Result:
     if not work.options.write:
         return batch.result()
     root = work.inventory.root
-    with tree.lock(root):
-        tree.recover(root, (ENVIRONMENTS,))
+    with tree.lock(root) as alone:
+        if alone:
+            tree.recover(root, (ENVIRONMENTS,))
         return batch.result()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,13 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(exists=True, file_okay=False),
             help="Check rendered objects against the CustomResourceDefinitions in DIR.",
         ),
-        click.option("--jobs", default=0, metavar="N", help="Processes to use; all cores if left out."),
+        click.option(
+            "--jobs",
+            default=0,
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Processes to use; all cores if left out.",
+        ),
         click.option("--no-cache", is_flag=True, help="Look at everything, whatever earlier runs found."),
     ):
         command = decorate(command)
@@ -93,9 +100,9 @@ def validate(
     jobs: int,
     no_cache: bool,
 ) -> None:
-    """Check experiments and all that would be rendered from them; write nothing.
+    """Check everything, write nothing.
 
-    EXPERIMENTS are names; all if left out. Exits with 1 if anything is wrong.
+    Checks experiments and all that would be rendered from them. EXPERIMENTS are names; all if left out. Exits with 1 if anything is wrong.
     """
     from generator import report, run  # noqa: PLC0415 (start-up time)
 
@@ -135,9 +142,9 @@ def render(
     dry_run: bool,
     force: bool,
 ) -> None:
-    """Write the manifests of experiments, after all of them are validated and verified.
+    """Write the manifests of experiments.
 
-    EXPERIMENTS are names; all if left out. Nothing is written if anything is wrong, and nothing that is up to date is
+    They are validated and verified first. EXPERIMENTS are names; all if left out. Nothing is written if anything is wrong, and nothing that is up to date is
     touched.
     """
     from generator import run  # noqa: PLC0415 (start-up time)
@@ -162,7 +169,7 @@ def render(
 @cli.command()
 @click.argument("kind", type=click.Choice(["experiment", "environment"]))
 def schema(kind: str) -> None:
-    """Print the JSON Schema of experiment or environment files, for editors."""
+    """Print the JSON Schema of a kind of file."""
     from generator import resources  # noqa: PLC0415 (start-up time)
 
     with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:  # noqa: PTH123
@@ -171,11 +178,15 @@ def schema(kind: str) -> None:
 
 @cli.command()
 @click.argument("directory", default=".", type=click.Path(file_okay=False))
-@click.option("--experiment", default="recommendation-model", help="Name of the first experiment.")
+@click.option("--experiment", default="", help="Name of the experiment to begin with.")
 @click.option("--namespace", default="ml-serving", help="Namespace of the models.")
 @click.option("--domain", default="example.com", help="Domain of the experiments' hostnames.")
 def init(directory: str, experiment: str, namespace: str, domain: str) -> None:
-    """Scaffold a GitOps repository in DIRECTORY. Files that exist are kept as they are."""
+    """Scaffold a GitOps repository.
+
+    Works in an existing one too: files that exist are kept as they are, and environments or an example experiment are
+    only added where there are none.
+    """
     from generator import scaffold  # noqa: PLC0415 (start-up time)
 
     for action, path in scaffold.write(directory, experiment, namespace, domain):
@@ -261,8 +272,9 @@ def _verdict(found: list[Problem], *, fail_on_warn: bool) -> int:
 
 def main() -> NoReturn:
     """Run, with every error that a user can cause as a sentence, and only our own mistakes as a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what waits to be written is removed
     try:
-        status = cli(standalone_mode=False)
+        status = cli(prog_name="penstock", standalone_mode=False)
     except click.exceptions.Abort:
         status = 130
     except click.ClickException as error:

@@ -126,9 +126,7 @@ def _load(source: bytes, found: list[_Finding]) -> Data:
         root = _Composer(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, source) from error
-    except (
-        ValueError
-    ) as error:  # a tag with escapes that are not UTF-8; from PyYAML, an escape beyond Unicode
+    except ValueError as error:  # an escape in a tag that is not UTF-8; in PyYAML, one beyond Unicode
         spot = _end(re.split(rb"!|\\U", source, maxsplit=1)[0].decode())
         raise _Fatal(spot, "PS113", "an escape from here on makes no character", "remove it") from error
     if root is not None and b"&" in source and b"*" in source:
@@ -293,8 +291,8 @@ def _shown(text: str) -> str:
     return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
 
-# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at most; so does
-# each column of a line that begins with blanks and "-?:". These thus allow 1,200 levels, or 400 KB.
+# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens at most two levels, so does
+# each column of a line that begins with blanks and "-?:". This allows 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(

@@ -21,6 +21,9 @@ LONG_WINDOW = "30m"
 # A change of weights must be older than the window and a scrape or two of settling before counts are judged.
 SETTLED = "40m"
 
+# Words that PromQL does not read as a metric (prometheus: promql/parser/generated_parser.y, metric_identifier).
+_NO_METRICS = frozenset({"atan2", "bool", "group_left", "group_right", "ignoring", "inf", "nan", "on"})
+
 # Quantiles of chi-squared at 1 - 1e-5 for 1 to 15 degrees of freedom (scipy.stats.chi2.isf). The alert is evaluated
 # over and over; at the customary 0.001 a sound split would be accused every few days.
 _CHI2_CRITICAL = (
@@ -212,7 +215,7 @@ class Queries:
         """Rated series with a `variant` label, however the exporter names the variant."""
 
         def rated(*more: str) -> str:
-            return f"{function}({metric}{{{','.join((*more, *matchers))}}}[{window}])"
+            return f"{function}({_selected(metric, *more, *matchers)}[{window}])"
 
         if scope.kind == "variant":
             return [rated(self.selector)]
@@ -261,6 +264,13 @@ if TYPE_CHECKING:
 
     class _Rated(Protocol):
         def __call__(self, *matchers: str) -> str: ...
+
+
+def _selected(metric: str, *matchers: str) -> str:
+    """Select the series of a metric, whatever it is called."""
+    if metric.lower() in _NO_METRICS:
+        return f'{{__name__="{metric}",{",".join(matchers)}}}'
+    return f"{metric}{{{','.join(matchers)}}}"
 
 
 def le_matcher(bound: float) -> str:

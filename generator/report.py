@@ -6,7 +6,6 @@ one's syntax, and nothing unprintable reaches a terminal.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from generator.codes import MEANINGS
@@ -18,20 +17,15 @@ if TYPE_CHECKING:
     from generator.tree import Change
 
 FORMATS = ("text", "json", "github", "sarif", "junit")
-_UNSAFE = re.compile(r"[^ -~\u00a1-\u061b\u061d-\u200a\u2010-\u2027\u2030-\u205f\u2070-\ud7ff\uf900-\ufefe\uff00-\uffef]")
 
 
 def printable(text: str) -> str:
     r"""Return the text with whatever a terminal would not print plainly written as `\x1b` or `\u202e`."""
-    return _UNSAFE.sub(_escaped, text)
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
-def _escaped(match: re.Match[str]) -> str:
-    character = match[0]
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _visible(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def problems(found: Sequence[Problem], form: str) -> str:

@@ -121,6 +121,8 @@ def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: O
         for name in (chosen if options.compare else ())
         if not (options.use_cache and known.listing(name, inventory.environments[name])) or orphans(inventory, name)
     ]
+    if options.compare:
+        count += sum(1 + len(AREAS) for name in chosen if name not in listings and inventory.environments[name])
     return Work(inventory, chosen, options, known, overrides, fresh, stale, listings, count)
 
 

@@ -10,12 +10,13 @@ import jinja2
 
 from generator import resources
 from generator.problems import PenstockError
-from generator.repository import BASE, environment_file, experiment_file
+from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENVIRONMENTS = ("staging", "production")
+_NEW_ENVIRONMENTS = ("staging", "production")
+_EXAMPLE = "recommendation-model"
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
 
@@ -27,12 +28,23 @@ class InitError(PenstockError):
 
 
 def write(directory: str, experiment: str, namespace: str, domain: str) -> Iterator[tuple[str, str]]:
-    """Create what is missing, yielding for each file what was done: `create`, or `keep` for one that exists."""
-    _check("experiment", experiment, _NAME, "recommendation-model")
-    _check("namespace", namespace, _NAME, "ml-serving")
-    _check("domain", domain, _DOMAIN, "models.example.com")
-    for path, text in _files(experiment, namespace, domain).items():
-        yield ("create" if _create(os.path.join(directory, path), text) else "keep"), path  # noqa: PTH118
+    """Create what is missing, yielding for each file what was done: `create`, or `keep` for one that exists.
+
+    Without `experiment`, an example is made only in a repository that has no experiment yet.
+    """
+    for what, value, form, example in (
+        ("experiment", experiment or _EXAMPLE, _NAME, _EXAMPLE),
+        ("namespace", namespace, _NAME, "ml-serving"),
+        ("domain", domain, _DOMAIN, "models.example.com"),
+    ):
+        _check(what, value, form, example)
+    environments = f"{directory}/{ENVIRONMENTS}"
+    present = take(directory) if os.path.isdir(environments) else None  # noqa: PTH112
+    places = tuple(present.environments) if present and present.environments else _NEW_ENVIRONMENTS
+    if not experiment and not (present and (present.base or any(present.environments.values()))):
+        experiment = _EXAMPLE
+    for path, text in _files(places, experiment, namespace, domain).items():
+        yield ("create" if _create(f"{directory}/{path}", text) else "keep"), path
 
 
 def _check(what: str, value: str, form: re.Pattern[str], example: str) -> None:
@@ -40,7 +52,7 @@ def _check(what: str, value: str, form: re.Pattern[str], example: str) -> None:
         raise InitError(f"{value!r} cannot be the {what}: use lower-case letters, digits and '-', such as {example}")
 
 
-def _files(experiment: str, namespace: str, domain: str) -> dict[str, str]:
+def _files(environments: tuple[str, ...], experiment: str, namespace: str, domain: str) -> dict[str, str]:
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.directory("templates") + "/scaffold"),
         undefined=jinja2.StrictUndefined,
@@ -51,14 +63,17 @@ def _files(experiment: str, namespace: str, domain: str) -> dict[str, str]:
     def text(template: str, **values: str) -> str:
         return templates.get_template(template).render(experiment=experiment, **values)
 
-    files = {experiment_file(BASE, experiment): text("base-experiment.yaml.j2")}
-    for environment in _ENVIRONMENTS:
-        place = namespace if environment == _ENVIRONMENTS[-1] else f"{namespace}-{environment}"
-        host = domain if environment == _ENVIRONMENTS[-1] else f"{environment}.{domain}"
+    files = {experiment_file(BASE, experiment): text("base-experiment.yaml.j2")} if experiment else {}
+    for environment in environments:
+        last = environment == environments[-1]
         files[environment_file(environment)] = text(
-            "environment.yaml.j2", environment=environment, namespace=place, domain=host
+            "environment.yaml.j2",
+            environment=environment,
+            namespace=namespace if last else f"{namespace}-{environment}",
+            domain=domain if last else f"{environment}.{domain}",
         )
-        files[experiment_file(environment, experiment)] = text("experiment.yaml.j2")
+        if experiment:
+            files[experiment_file(environment, experiment)] = text("experiment.yaml.j2")
     for kind in ("experiment", "environment"):
         with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:  # noqa: PTH123
             files[f"schemas/{kind}.json"] = file.read()

@@ -312,8 +312,8 @@ CASES = (
         {"VariantSilent c", "SampleRatioMismatch"},
     ),
     Case("nothing is scraped", ((0, everybody(scraped=False)),), {f"VariantSilent {one}" for one in ALL_WELL}),
-    Case("no traffic at night", ((60, everybody(rate=0)),), set(), at=170),
-    Case("hardly any traffic at night, and none for c", ((60, rates(0.1, 0.1, 0)),), set(), at=170),
+    Case("no traffic at night", ((60, everybody(rate=0)),), set(), at=130),
+    Case("hardly any traffic at night, and none for c", ((60, rates(0.1, 0.1, 0)),), set(), at=130),
     Case("a variant was born late", ((0, {"c": GONE}), (60, {})), set()),
     Case("a tester uses the variant at rest", ((60, {"rest": {"rate": 10}}),), set()),
     Case(
@@ -324,7 +324,7 @@ CASES = (
     # Sample ratio mismatch
     Case("a split by chance", ((60, rates(50, 35, 20)),), set()),
     Case("a wrong split", ((60, rates(50, 36, 20)),), {"SampleRatioMismatch"}),
-    Case("a wrong split of few requests", ((60, rates(0.5, 0, 0)),), set(), at=170),
+    Case("a wrong split of few requests", ((60, rates(0.5, 0, 0)),), set(), at=130),
     Case("a split is wrong in the first 40 minutes", ((0, rates(40, 50, 10)),), set(), at=39),
     Case("a split is wrong from the first minute", ((0, rates(40, 50, 10)),), {"SampleRatioMismatch"}, at=55),
     *(
@@ -399,7 +399,7 @@ def weights(changes: Iterable[tuple[int, tuple[float, ...]]], minutes: int) -> l
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
-    return rendered(tmp_path_factory.mktemp("shop"), environment(interval="1m"), SHOP)
+    return rendered(tmp_path_factory.mktemp("shop"), environment(interval="2m"), SHOP)
 
 
 def play(folder: Path, shop: Monitoring, case: Case, **checks: list[Document]) -> None:
@@ -413,7 +413,7 @@ def play(folder: Path, shop: Monitoring, case: Case, **checks: list[Document]) -
         "input_series": [*series(case.story, case.at), *weights(case.weights, case.at if case.weights else -1)],
         **checks,
     }
-    write(folder / "test.yml", {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]})
+    write(folder / "test.yml", {"rule_files": ["rules.yml"], "evaluation_interval": "2m", "tests": [test]})
     promtool("test", "rules", "test.yml", folder=folder)
 
 
@@ -571,7 +571,7 @@ def test_without_pods_at_rest_nobody_is_woken(tmp_path: Path) -> None:
     """Knative removes idle pods, and their series with them."""
     document = experiment("shop", {"a": 60, "b": 40}, {}, requests={"metric": "answers_total"})
     document["spec"]["model"]["replicas"] = {"min": 0}
-    idle = rendered(tmp_path, environment(knative=True, interval="1m"), document)
+    idle = rendered(tmp_path, environment(knative=True, interval="2m"), document)
     case = Case("", ((0, {"c": GONE}), (60, everybody(scraped=False))), set(), at=150)
     expr = 'count by (alertname, variant) (ALERTS{alertstate="firing"})'
     play(tmp_path, idle, case, promql_expr_test=[{"expr": expr, "eval_time": "150m", "exp_samples": []}])

@@ -32,6 +32,7 @@ Value = TypeVar("Value")
 
 # What Grafana writes for a panel that shows an hour in steps of 15 s, scraped every 30 s.
 MACROS = {"$__rate_interval": "5m", "$__range": "1h"}
+NOBODY = 1  # a port at which nothing listens
 _PATIENCE = 60.0  # seconds; a busy machine is slow, a broken one is stuck
 
 
@@ -48,12 +49,12 @@ class Target(NamedTuple):
 
 
 class Monitoring(NamedTuple):
-    """What is rendered to watch an experiment, as data, and the labels of its pods by variant."""
+    """What is rendered to watch an experiment, as data; and of what is watched, the predictors by variant."""
 
     rules: Document
     monitor: Document
     dashboard: Document
-    pods: dict[str, dict[str, str]]
+    predictors: dict[str, Document]
 
     @property
     def group(self) -> Document:
@@ -164,9 +165,9 @@ def _monitoring(objects: list[Document]) -> Monitoring:
     kinds: dict[str, Document] = {one["kind"]: one for one in objects}
     monitor = kinds.get("ServiceMonitor") or kinds["PodMonitor"]
     (dashboard,) = kinds["ConfigMap"]["data"].values()
-    labels = [one["spec"]["predictor"]["labels"] for one in objects if one["kind"] == "InferenceService"]
-    pods = {one["penstock.dev/variant"]: {**one, "component": "predictor"} for one in labels}
-    return Monitoring(kinds["PrometheusRule"]["spec"], monitor, json.loads(dashboard), pods)
+    predictors = [one["spec"]["predictor"] for one in objects if one["kind"] == "InferenceService"]
+    by_variant = {one["labels"]["penstock.dev/variant"]: one for one in predictors}
+    return Monitoring(kinds["PrometheusRule"]["spec"], monitor, json.loads(dashboard), by_variant)
 
 
 def instant(expr: str) -> str:
@@ -366,54 +367,55 @@ def exporter(expose: Callable[[], str]) -> Iterator[Exporter]:
 
 
 class Pod(NamedTuple):
-    """A pod as Kubernetes discovery shows it: one target for each port of its container."""
+    """A pod as Kubernetes shows it: its labels, and by name and number of each port what listens there, if anything."""
 
-    address: str
+    name: str
     labels: dict[str, str]
-    port: int = 8080
+    ports: dict[tuple[str, int], str]
 
 
-def scrape_config(monitor: Document, pods: list[Pod]) -> Document:
+def scrape_configs(monitor: Document, pods: list[Pod]) -> list[Document]:
     """Translate a monitor as the Prometheus Operator does (pkg/prometheus/promcfg.go), for pods that are known.
 
-    Labels below `__meta_` stand where Kubernetes discovery would put them.
+    Labels below `__meta_` stand where Kubernetes discovery would put them; there is a target for each port of a pod.
     """
-    service = monitor["kind"] == "ServiceMonitor"
-    (endpoint,) = monitor["spec"]["endpoints" if service else "podMetricsEndpoints"]
-    owner = "service" if service else "pod"
-    keep = [
+    owner = "service" if monitor["kind"] == "ServiceMonitor" else "pod"
+    name, namespace = monitor["metadata"]["name"], monitor["metadata"]["namespace"]
+    selected = [
         {
             "action": "keep",
-            "source_labels": [_meta(owner, name), _meta(owner, name, "labelpresent")],
+            "source_labels": [_meta(owner, label), _meta(owner, label, "labelpresent")],
             "regex": f"({re.escape(value)});true",
         }
-        for name, value in monitor["spec"]["selector"]["matchLabels"].items()
+        for label, value in monitor["spec"]["selector"]["matchLabels"].items()
     ]
-    port = endpoint["targetPort" if service else "portNumber"]
-    keep.append(
+    endpoints = monitor["spec"]["endpoints" if owner == "service" else "podMetricsEndpoints"]
+    return [
         {
-            "action": "keep",
-            "source_labels": ["__meta_kubernetes_pod_container_port_number"],
-            "regex": str(port),
+            "job_name": f"{namespace}/{name}/{index}",
+            "scrape_interval": endpoint["interval"],
+            "scrape_timeout": endpoint["interval"],
+            "metrics_path": endpoint["path"],
+            "scheme": endpoint["scheme"],
+            "relabel_configs": [
+                *selected,
+                _port(endpoint),
+                {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+                {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+                *map(_relabeling, endpoint["relabelings"]),
+            ],
+            "static_configs": [target for pod in pods for target in _discovered(pod, namespace)],
         }
-    )
-    return {
-        "job_name": f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}",
-        "scrape_interval": endpoint["interval"],
-        "scrape_timeout": endpoint["interval"],
-        "metrics_path": endpoint["path"],
-        "scheme": endpoint["scheme"],
-        "relabel_configs": [
-            *keep,
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-            *map(_relabeling, endpoint["relabelings"]),
-        ],
-        "static_configs": [
-            {"targets": [pod.address], "labels": _discovered(pod, monitor["metadata"]["namespace"])}
-            for pod in pods
-        ],
-    }
+        for index, endpoint in enumerate(endpoints)
+    ]
+
+
+def _port(endpoint: Document) -> Document:
+    for field, label in (("targetPort", "number"), ("portNumber", "number"), ("port", "name")):
+        if field in endpoint:
+            source = f"__meta_kubernetes_pod_container_port_{label}"
+            return {"action": "keep", "source_labels": [source], "regex": str(endpoint[field])}
+    raise AssertionError(endpoint)
 
 
 def _meta(owner: str, name: str, kind: str = "label") -> str:
@@ -424,15 +426,14 @@ def _relabeling(rule: Document) -> Document:
     return {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in rule.items()}
 
 
-def _discovered(pod: Pod, namespace: str) -> dict[str, str]:
-    """Return the labels of discovery; KServe puts a predictor's labels on its pods and on their Service."""
-    labels = {
-        "__meta_kubernetes_namespace": namespace,
-        "__meta_kubernetes_pod_name": f"pod-{pod.address.rpartition(':')[2]}",
-        "__meta_kubernetes_pod_container_port_number": str(pod.port),
-    }
-    for name, value in pod.labels.items():
+def _discovered(pod: Pod, namespace: str) -> Iterator[Document]:
+    labels = {"__meta_kubernetes_namespace": namespace, "__meta_kubernetes_pod_name": pod.name}
+    # KServe puts a predictor's labels, and one of its own, on its pods and on their Service.
+    for name, value in (pod.labels | {"component": "predictor"}).items():
         for owner in ("service", "pod"):
             labels[_meta(owner, name)] = value
             labels[_meta(owner, name, "labelpresent")] = "true"
-    return labels
+    for (name, number), address in pod.ports.items():
+        port = {"name": name, "number": str(number)}
+        own = {f"__meta_kubernetes_pod_container_port_{key}": value for key, value in port.items()}
+        yield {"targets": [address or f"127.0.0.1:{NOBODY}"], "labels": labels | own}

@@ -149,7 +149,7 @@ def built(repository: Repository, case: Case, *, in_base: bool = False) -> pipel
     )
 
 
-def texts(case: Case) -> dict[str, str]:
+def rendered(case: Case) -> dict[str, str]:
     """Return what is rendered from a case, by path."""
     with holding(case) as repository:
         return {one.planned.path: one.text for one in built(repository, case).manifests}

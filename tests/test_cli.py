@@ -1,0 +1,191 @@
+"""The command line, as people and CI see it: exit codes, what is printed, what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from repositories import Repository
+
+TRAFFIC = "environments/production/manifests/traffic/recommendation-model/httproute-recommendation-model-experiment.yaml"
+MODEL = "environments/production/manifests/models/recommendation-model/inferenceservice-recommendation-model-v1.yaml"
+
+
+def test_exit_codes(repository: Repository) -> None:
+    assert repository.penstock("validate").returncode == 0
+    assert repository.penstock("render", "--check").returncode == 1
+    assert repository.penstock("render").returncode == 0
+    assert repository.penstock("render", "--check").returncode == 0
+    with repository.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 1}
+    assert repository.penstock("validate").returncode == 1
+    assert repository.penstock("validate", "nobody").returncode == 2
+    assert repository.penstock("validate", "-e", "nowhere").returncode == 2
+    assert repository.penstock("validate", "-C", "/").returncode == 2
+    assert repository.penstock("frobnicate").returncode == 2
+
+
+def test_warnings_pass_unless_told_otherwise(repository: Repository) -> None:
+    with repository.experiment() as document:
+        document["spec"]["rollout"] = {"steps": [1, 2]}
+    done = repository.penstock("validate")
+    assert (done.returncode, done.stdout.count("warning PS319")) == (0, 1)
+    assert repository.penstock("validate", "--fail-on-warn").returncode == 1
+    assert repository.penstock("render", "--fail-on-warn").returncode == 1
+
+
+def test_a_change_of_traffic_is_one_updated_route_and_its_rules(repository: Repository) -> None:
+    repository.penstock("render")
+    with repository.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 50, "v2": 50}
+    lines = repository.penstock("render").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["update", "update"]
+    assert {Path(line.split()[1]).name for line in lines[:-1]} == {
+        "httproute-recommendation-model-experiment.yaml",
+        "prometheusrule-recommendation-model-experiment.yaml",
+    }
+    assert lines[-1] == "0 create, 2 update, 0 delete, 13 same"
+
+
+def test_nothing_is_touched_when_nothing_changed(repository: Repository) -> None:
+    repository.penstock("render")
+    before = {path: path.stat().st_mtime_ns for path in repository.root.rglob("*")}
+    for arguments in ((), ("--no-cache",), ("--force",)):
+        assert "0 create, 0 update, 0 delete, 15 same" in repository.penstock("render", *arguments).stdout
+    assert {path: path.stat().st_mtime_ns for path in repository.root.rglob("*")} == before
+
+
+@pytest.mark.parametrize("flag", ["--check", "--dry-run"])
+def test_check_and_dry_run_write_nothing(repository: Repository, flag: str) -> None:
+    before = repository.files()
+    done = repository.penstock("render", flag)
+    assert "15 create, 0 update, 0 delete, 0 same (nothing was written)" in done.stdout
+    assert repository.files() == before
+
+
+def test_one_mistake_and_nothing_is_written(repository: Repository) -> None:
+    repository.write("environments/production/experiments/broken.yaml", {"kind": "Experiment"})
+    before = repository.files()
+    done = repository.penstock("render")
+    assert done.returncode == 1
+    assert "(nothing was written)" in done.stdout
+    assert repository.files() == before
+
+
+def test_hand_edits_are_kept_until_forced(repository: Repository) -> None:
+    repository.penstock("render")
+    file = repository.root / MODEL
+    file.write_text(file.read_text().replace("minReplicas: 1", "minReplicas: 2"))
+    edited = repository.files()
+    done = repository.penstock("render")
+    assert (done.returncode, f"{MODEL}: error PS601" in done.stdout) == (1, True)
+    assert repository.files() == edited
+    assert repository.penstock("render", "--check").returncode == 1
+    assert repository.penstock("render", "--force").returncode == 0
+    assert "minReplicas: 1" in file.read_text()
+
+
+def test_what_is_declared_no_more_is_deleted(repository: Repository) -> None:
+    repository.write("environments/production/experiments/second.yaml", _second(repository))
+    repository.penstock("render")
+    (repository.root / "environments/production/experiments/second.yaml").unlink()
+    done = repository.penstock("render")
+    assert done.returncode == 0
+    assert "second" not in "".join(repository.manifests())
+    assert b"second" not in repository.manifests()["environments/production/manifests/models/kustomization.yaml"]
+
+
+def test_chosen_in_part_leaves_the_rest_alone(repository: Repository) -> None:
+    repository.write("environments/production/experiments/second.yaml", _second(repository))
+    assert repository.penstock("render", "second").returncode == 0
+    rendered = repository.manifests()
+    assert not [path for path in rendered if "recommendation-model" in path]
+    assert b"- second" in rendered["environments/production/manifests/models/kustomization.yaml"]
+    assert b"recommendation" not in rendered["environments/production/manifests/models/kustomization.yaml"]
+
+
+def test_manifests_on_standard_output(repository: Repository) -> None:
+    done = repository.penstock("render", "-o", "-")
+    assert done.returncode == 0
+    assert done.stdout.count("\n---\n") == 10
+    assert not repository.manifests()
+
+
+def test_an_environment_without_experiments_has_no_manifests(repository: Repository) -> None:
+    repository.penstock("render")
+    (repository.root / "environments/production/experiments/recommendation-model.yaml").unlink()
+    done = repository.penstock("render")
+    assert done.returncode == 0, done.stdout
+    assert not repository.manifests()
+
+
+def test_json_of_a_run(repository: Repository) -> None:
+    report = json.loads(repository.penstock("render", "-o", "json").stdout)
+    assert (len(report["changes"]), report["unchanged"], report["problems"]) == (15, 0, [])
+    assert report["changes"][0].keys() == {"action", "path"}
+
+
+def test_expiry_is_noticed_without_any_change(repository: Repository) -> None:
+    """A record of an earlier run must not hide that the day has come."""
+    with repository.experiment() as document:
+        document["spec"]["expires"] = time.strftime("%Y-%m-%d", time.gmtime())
+    assert repository.penstock("render").returncode == 0
+    records = list((Path(os.environ["XDG_CACHE_HOME"]) / "penstock").glob("*"))
+    for record in records:
+        if record.is_file():
+            record.write_text(record.read_text().replace(time.strftime("%Y-", time.gmtime()), "2001-"))
+    assert repository.penstock("render").returncode == 0
+    with repository.experiment() as document:
+        document["spec"]["expires"] = "2001-01-01"
+    assert "PS322" in repository.penstock("render").stdout
+
+
+@pytest.mark.parametrize("words", [["render", "-e", "prod"], ["validate", "recomm"]])
+def test_completion_knows_environments_and_experiments(repository: Repository, words: list[str]) -> None:
+    done = repository.penstock(
+        _PENSTOCK_COMPLETE="bash_complete", COMP_WORDS=" ".join(["penstock", *words]), COMP_CWORD=str(len(words))
+    )
+    assert done.stdout.strip() in {"plain,production", "plain,recommendation-model"}
+
+
+def test_init_makes_a_repository_that_renders_and_never_overwrites(repository: Repository, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    assert repository.penstock("init", str(new)).returncode == 0
+    done = repository.penstock("render", "-C", str(new))
+    assert (done.returncode, "30 create" in done.stdout) == (0, True)
+    file = new / "environments/production/environment.yaml"
+    file.write_text("mine")
+    done = repository.penstock("init", str(new))
+    assert (done.returncode, "create" in done.stdout, file.read_text()) == (0, False, "mine")
+
+
+def test_init_adds_no_example_to_a_repository_in_use(repository: Repository) -> None:
+    repository.penstock("init", ".")
+    found = sorted(path.name for path in repository.root.glob("environments/**/*.yaml"))
+    assert found == ["environment.yaml", "recommendation-model.yaml"]
+
+
+def test_schema_is_the_one_that_validates(repository: Repository) -> None:
+    schema = json.loads(repository.penstock("schema", "experiment").stdout)
+    assert schema["title"] == "Penstock Experiment"
+    assert repository.penstock("schema", "nothing").returncode == 2
+
+
+def test_a_reader_that_leaves_early_is_no_error(repository: Repository) -> None:
+    command = f"{sys.executable} -c 'from generator.cli import main; main()' schema experiment | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=repository.root, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def _second(repository: Repository) -> object:
+    document = repository.read("environments/production/experiments/recommendation-model.yaml")
+    document["metadata"]["name"] = "second"
+    return document

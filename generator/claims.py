@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from array import array
 from typing import TYPE_CHECKING
 
 from generator import kserve, names
@@ -10,7 +11,7 @@ from generator.problems import Place, Problem
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from generator.model import Environment, Experiment
 
@@ -72,7 +73,6 @@ def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:
 
 
 _DIGITS = 8
-_BITS = 22
 
 
 def fingerprint(claimed: Iterable[str]) -> str:
@@ -80,33 +80,33 @@ def fingerprint(claimed: Iterable[str]) -> str:
     return "".join(f"{zlib.crc32(claim.encode()):08x}" for claim in claimed)
 
 
-def suspects(fingerprints: Callable[[], Iterable[str]]) -> frozenset[int]:
-    """Return what occurs more than once, from an iteration that can be repeated.
+class Register:
+    """Fingerprints of all experiments, in four bytes a claim."""
 
-    A bitmap finds what may have been seen before, and a second pass counts only that: 10,000 experiments with eleven
-    claims each take half a megabyte instead of ten.
-    """
-    bitmap = bytearray(1 << (_BITS - 3))
-    maybe = set()
-    for value in _values(fingerprints()):
-        index, bit = value >> (32 - _BITS + 3), 1 << (value >> (32 - _BITS) & 7)
-        if bitmap[index] & bit:
-            maybe.add(value)
-        bitmap[index] |= bit
-    once: set[int] = set()
-    twice: set[int] = set()
-    for value in _values(fingerprints()):
-        if value in maybe:
-            (twice if value in once else once).add(value)
-    return frozenset(twice)
+    def __init__(self) -> None:
+        self._values = array("L" if array("L").itemsize == 4 else "I")
+
+    def add(self, fingerprint_: str) -> None:
+        """Take in what one experiment claims."""
+        self._values.extend(_values(fingerprint_))
+
+    def repeated(self) -> frozenset[int]:
+        """Return what occurs more than once; equal claims, or rarely two that only look alike."""
+        found: set[int] = set()
+        parts = len(self._values) // 16_384 + 1  # a set of all at once would take forty times the room
+        for part in range(parts):
+            seen: set[int] = set()
+            for value in self._values:
+                if value % parts == part:
+                    (found if value in seen else seen).add(value)
+        return frozenset(found)
 
 
 def any_of(fingerprint_: str, values: frozenset[int]) -> bool:
     """Tell whether a fingerprint holds one of the values."""
-    return bool(values) and any(value in values for value in _values((fingerprint_,)))
+    return any(value in values for value in _values(fingerprint_))
 
 
-def _values(fingerprints: Iterable[str]) -> Iterator[int]:
-    for text in fingerprints:
-        for start in range(0, len(text), _DIGITS):
-            yield int(text[start : start + _DIGITS], 16)
+def _values(fingerprint_: str) -> Iterator[int]:
+    for start in range(0, len(fingerprint_), _DIGITS):
+        yield int(fingerprint_[start : start + _DIGITS], 16)

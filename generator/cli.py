@@ -108,7 +108,7 @@ def validate(
 
     inventory, chosen = _chosen(directory, environments, experiments)
     options = run.Options(_today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
-    found = [*inventory.problems, *run.run(inventory, chosen, options).problems()]
+    found = [*inventory.problems, *run.run(inventory, chosen, options).problems]
     click.echo(report.problems(found, output), nl=False)
     if output == "text":
         number = sum(map(len, chosen.values()))
@@ -161,7 +161,7 @@ def render(
     if output == "-":
         _print_manifests(inventory, chosen, options)
     result = run.run(inventory, chosen, options)
-    found = [*inventory.problems, *result.problems()]
+    found = [*inventory.problems, *result.problems]
     stale = _print_changes(result, found, output, dry=not options.write)
     sys.exit(_verdict(found, fail_on_warn=fail_on_warn) or int(check and stale))
 

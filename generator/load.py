@@ -231,18 +231,17 @@ _WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
 }
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
-# What PyYAML, YAML 1.2 and go-yaml (which drops all underscores and guesses the base) do not all read alike.
-_AMBIGUOUS = re.compile(
-    r"""(?P<truth_value>(?i:y|n|yes|no|on|off))
+# What PyYAML, YAML 1.2 and go-yaml (which drops underscores and guesses the base) do not all read alike.
+# Patterns like this stay text until a file needs them, because start-up time counts.
+_AMBIGUOUS = r"""(?x)(?P<truth_value>(?i:y|n|yes|no|on|off))
     |(?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:[.,][0-9]*)?
         (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?)
     |(?P<base_60_number>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)
     |(?P<number>[-+]?\.(?i:inf|nan)
         |(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]+|[bB]_*[-+]?[01_]+|[oO]_*[-+]?[0-7_]+)
         |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\._*[0-9][0-9_]*)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?))
-    |(?P<special_value>=)""",
-    re.VERBOSE,
-)
+    |(?P<special_value>=)"""
+_IN_AMBIGUOUS = frozenset("0123456789abcdefABCDEFinosyINOSYtTxXzZ .,:=_+-\t")
 
 
 class _Readings(dict[str, Any]):
@@ -269,7 +268,7 @@ def _meaning(text: str) -> Data | _Doubt:
         return _number(text)
     if text == "<<":
         return _Doubt(("PS112", "merge keys are not supported", _MERGE))
-    if match := _AMBIGUOUS.fullmatch(text):
+    if _IN_AMBIGUOUS.issuperset(text) and (match := re.fullmatch(_AMBIGUOUS, text)):
         kind = (match.lastgroup or "").replace("_", " ")
         return _Doubt(("PS112", f"YAML parsers differ about {_shown(text)}: to some it is a {kind}", _QUOTE))
     return text
@@ -291,8 +290,8 @@ def _shown(text: str) -> str:
     return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
 
 
-# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens at most two levels, so does
-# each column of a line that begins with blanks and "-?:". This allows 1,200 levels, or 400 KB.
+# libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at most, and a
+# line that begins with blanks and "-?:" opens two a column. So this allows 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(
@@ -300,11 +299,11 @@ _SHAPE = bytes(
 )
 _SEPARATORS = b",[{-?:\r\n"  # after each come two nodes at most
 _HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives: many are slow
-    (b"!", re.compile(rb"!(?=[\s,<%\]}]|\Z)")),
-    (b"\\", re.compile(rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)")),
-    (b"%", re.compile(rb"%TAG(?<![^\r\n]%TAG)")),
+    (b"!", rb"!(?=[\s,<%\]}]|\Z)"),
+    (b"\\", rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)"),
+    (b"%", rb"%TAG(?<![^\r\n]%TAG)"),
 )
-_INVISIBLE = re.compile(
+_INVISIBLE = (
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
     + "\ufdd0-\ufdef\ufeff]"
@@ -320,8 +319,8 @@ def _suspicious(source: bytes) -> bool:
         shape.count(b"[") > _MAX_BRACKETS
         or _DEEP_LINE in shape
         or 2 * sum(map(source.count, _SEPARATORS if len(source) > MAX_NODES // 2 else b"")) > MAX_NODES
-        or any(sign in source and pattern.search(source) for sign, pattern in _HIDDEN)
-        or (b"\0" in shape and _INVISIBLE.search(source.decode("utf-8", "surrogateescape")) is not None)
+        or any(sign in source and re.search(pattern, source) for sign, pattern in _HIDDEN)
+        or (b"\0" in shape and re.search(_INVISIBLE, source.decode("utf-8", "surrogateescape")) is not None)
     )
 
 
@@ -336,11 +335,11 @@ def _clean(source: bytes, found: list[_Finding]) -> str:
         raise _Fatal(spot, "PS104", message, "save the file as UTF-8") from error
     if match := re.search(r"%TAG(?<![^\r\n]%TAG)", text):
         raise _Fatal(_end(text[: match.start()]), "PS108", "YAML tags (`%TAG`) are not read", "remove it")
-    for char in set(_INVISIBLE.findall(text)):  # once each: a binary file has a million of them
+    for char in set(re.findall(_INVISIBLE, text)):  # once each: a binary file has a million of them
         more = text.count(char) - 1
         fix = f"remove it here and in {more} more places" if more else "remove it"
         found.append((_end(text[: text.index(char)]), "PS113", _HIDES.format(ord(char)), fix))
-    return _INVISIBLE.sub("\ufffd", text)
+    return re.sub(_INVISIBLE, "\ufffd", text)
 
 
 def _end(text: str) -> tuple[int, int]:
@@ -360,7 +359,7 @@ def _walk(text: str, found: list[_Finding]) -> None:
             raise _Fatal(_spot(event), "PS110", f"up to here are {MAX_NODES:,} values", "write fewer of them")
         if getattr(event, "tag", None) == "!":
             found.append(_tagged(event))
-        if getattr(event, "style", None) == '"' and (match := _INVISIBLE.search(event.value)):
+        if getattr(event, "style", None) == '"' and (match := re.search(_INVISIBLE, event.value)):
             found.append((_spot(event), "PS113", _HIDES.format(ord(match[0])), "remove its escape"))
 
 

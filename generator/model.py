@@ -7,7 +7,7 @@ that has no default is an empty string, an empty tuple or None, as the type says
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from generator.kserve import Runtime
@@ -87,16 +87,14 @@ class Environment:
     runtimes: dict[str, Runtime]
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """A counter and the label values that its series must have; a value may hold `*` for any text."""
 
     metric: str
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """How series are told apart by variant.
 
     kind `variant`: labels namespace, experiment and variant, as Penstock's own monitor sets them;

@@ -45,12 +45,12 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a job; it holds until that day."""
+    """What became of a job: it holds until that day; `claims` is the fingerprint of what the experiment claims."""
 
     job: Job
-    changes: tuple[Change, ...]
-    problems: tuple[Problem, ...]
-    claims: tuple[str, ...] = ()
+    changes: list[Change]
+    problems: list[Problem]
+    claims: str = ""
     until: str = ""
 
 
@@ -72,22 +72,16 @@ class Work(NamedTuple):
 
 
 class Result:
-    """The outcomes of a run, which may be iterated over again and again; `fresh` counts files not even looked at."""
+    """All problems of a run, and its outcomes, which may be iterated over again; `fresh` counts files not looked at."""
 
     def __init__(self, outcomes: Iterable[Iterable[Outcome]], problems: list[Problem], fresh: int) -> None:
         self._outcomes = outcomes
-        self.common = problems
+        self.problems = problems
         self.fresh = fresh
 
     def __iter__(self) -> Iterator[Outcome]:
         for outcomes in self._outcomes:
             yield from outcomes
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the environments, with each experiment, and between experiments."""
-        yield from self.common
-        for outcome in self:
-            yield from outcome.problems
 
 
 def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Result:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repositories import EXPERIMENT, TODAY, Case, Document, Repository, built, holding, parsed, production, rendered
+from repositories import (
+    EXPERIMENT,
+    TODAY,
+    Case,
+    Document,
+    Repository,
+    built,
+    holding,
+    parsed,
+    production,
+    recommendation,
+    rendered,
+)
 from strategies import cases, measured, traffic
 from webhook import differences
 
 from generator import load, run
-from generator.problems import ERROR
 from generator.repository import BASE, experiment_file, take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from hypothesis.strategies import DrawFn
 
-    from generator.problems import Problem
 
 MODELS, TRAFFIC = "/manifests/models/", "/manifests/traffic/"
 
@@ -35,7 +46,9 @@ def share(part: float) -> settings:
 
 
 def objects(case: Case, kind: str = "") -> list[Document]:
-    found = [parsed(text) for path, text in rendered(case).items() if not path.endswith("/kustomization.yaml")]
+    found = [
+        parsed(text) for path, text in rendered(case).items() if not path.endswith("/kustomization.yaml")
+    ]
     return [one for one in found if kind in ("", one["kind"])]
 
 
@@ -70,7 +83,9 @@ def test_a_change_of_traffic_is_a_change_of_weights(data: st.DataObject) -> None
     spec["traffic"] = split | ({shadow: 0} if shadow else {})
     routes = [area(rendered(one), TRAFFIC) for one in (case, other)]
     assert routes[0].keys() == routes[1].keys()
-    assert [unweighted(text) for text in routes[0].values()] == [unweighted(text) for text in routes[1].values()]
+    assert [unweighted(text) for text in routes[0].values()] == [
+        unweighted(text) for text in routes[1].values()
+    ]
     for one, texts in zip((case, other), routes, strict=True):
         assert weights(one, texts) == {k: v for k, v in one.experiment["spec"]["traffic"].items() if v}
 
@@ -91,7 +106,11 @@ def unweighted(text: str) -> Any:
 def weights(case: Case, texts: dict[str, str]) -> dict[str, int]:
     """Read what each variant gets; 0 counts as nothing."""
     name = case.names[1]
-    (route,) = (one for one in map(parsed, texts.values()) if one.get("metadata", {}).get("name") == f"{name}-experiment")
+    (route,) = (
+        one
+        for one in map(parsed, texts.values())
+        if one.get("metadata", {}).get("name") == f"{name}-experiment"
+    )
     if route["kind"] == "Route":
         found = {one["configurationName"]: one["percent"] for one in route["spec"]["traffic"]}
     else:
@@ -132,7 +151,9 @@ def test_the_order_of_keys_and_files_changes_nothing(data: st.DataObject) -> Non
     with holding(shuffled) as repository:
         repository.write(experiment_file(BASE, case.names[1]), base)
         repository.write(experiment_file(*case.names), overlay)
-        assert {one.planned.path: one.text for one in built(repository, case, in_base=True).manifests} == expected
+        assert {
+            one.planned.path: one.text for one in built(repository, case, in_base=True).manifests
+        } == expected
 
 
 def _shuffled(draw: DrawFn, node: Any) -> Any:
@@ -167,20 +188,20 @@ def test_another_parser_reads_the_same(case: Case) -> None:
 def test_texts_arrive_as_they_were_written(case: Case) -> None:
     spec = case.experiment["spec"]
     for service in objects(case, "InferenceService"):
+        own = spec["variants"][service["metadata"]["labels"]["penstock.dev/variant"]]
+        both = spec["model"] | own
         predictor = service["spec"]["predictor"]
-        own = spec["model"] | spec["variants"][service["metadata"]["labels"]["penstock.dev/variant"]]
-        args = own.get("args", [])
-        assert predictor["model"].get("args", [])[-len(args) or 9 :] == args
-        env = {one["name"]: one.get("value", one.get("valueFrom", "")) for one in predictor["model"].get("env", ())}
-        assert env.items() >= spec["variants"][own_name(service)].get("env", {}).items()
+        args = both.get("args", [])
+        assert args == predictor["model"].get("args", [])[-len(args) :] or not args
+        env = {
+            one["name"]: one.get("value", one.get("valueFrom", ""))
+            for one in predictor["model"].get("env", ())
+        }
+        assert env.items() >= own.get("env", {}).items()
         assert predictor.get("annotations", {}).items() >= own.get("podAnnotations", {}).items()
-        assert predictor.get("tolerations", []) == own.get("tolerations", [])
-    for board in dashboards(case):
-        assert board["description"] == spec["hypothesis"]
-
-
-def own_name(service: Document) -> str:
-    return str(service["metadata"]["labels"]["penstock.dev/variant"])
+        assert predictor.get("tolerations", []) == both.get("tolerations", [])
+        assert predictor["model"].get("storage", {}).items() >= own.get("storage", {}).items()
+    assert {board["description"] for board in dashboards(case)} <= {spec["hypothesis"]}
 
 
 def dashboards(case: Case) -> list[Any]:
@@ -194,6 +215,151 @@ def dashboards(case: Case) -> list[Any]:
 def test_every_expression_is_promql(case: Case) -> None:
     (rules,) = objects(case, "PrometheusRule")
     expressions = [rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]]
-    expressions += [one["expr"] for board in dashboards(case) for panel in board["panels"] for one in panel["targets"]]
+    expressions += [
+        one["expr"] for board in dashboards(case) for panel in board["panels"] for one in panel["targets"]
+    ]
     for expression in expressions:
         promql_parser.parse(expression.replace("$__rate_interval", "5m").replace("$__range", "1h"))
+
+
+TUNED = (
+    {"PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "LC_ALL": "C"},
+    {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "de_DE.UTF-8", "PYTHONUTF8": "0"},
+    {"PYTHONHASHSEED": "random", "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONOPTIMIZE": "1"},
+)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Return a repository with experiments enough for two processes."""
+    repository = production(tmp_path_factory.mktemp("many"))
+    first = repository.read(experiment_file("production", EXPERIMENT))
+    first["spec"]["hypothesis"] = "größer \U0001f600"
+    for number in range(70):
+        first["metadata"]["name"] = f"e{number}"
+        repository.write(experiment_file("production", f"e{number}"), first)
+    return repository
+
+
+@pytest.mark.parametrize("environment", TUNED, ids=lambda one: one["LC_ALL"])
+def test_no_machine_changes_a_byte(many: Repository, tmp_path: Path, environment: dict[str, str]) -> None:
+    workers = len(environment["LC_ALL"]) % 3  # 0 takes all cores
+    arguments = ("render", "-C", str(many.root), "--jobs", str(workers), "--no-cache")
+    done = many.penstock(*arguments, cwd=tmp_path, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    first = many.manifests()
+    assert len(first) > 70 * 9
+    assert many.invoke("render", "--check", "--jobs", "1", "--no-cache").exit_code == 0
+    assert many.manifests() == first
+
+
+# 5. What is no longer declared is deleted, but only what is ours and as we wrote it.
+
+UNTOUCHED, EDITED, FOREIGN = "untouched", "edited", "foreign"
+_STATES = st.sampled_from((UNTOUCHED,) * 30 + (EDITED, FOREIGN))
+
+
+@share(0.5)
+@given(st.data(), st.booleans())
+def test_what_is_no_longer_declared_is_deleted(data: st.DataObject, cached: bool) -> None:
+    with holding(recommendation()) as repository:
+        add_experiment(repository, "other")
+        assert render(repository, cached=cached) == set()
+        before = repository.manifests()
+        fates = {path: data.draw(_STATES, label=path) for path in before}
+        for path, fate in fates.items():
+            disturb(repository.root / path, fate)
+        data.draw(st.sampled_from(REMOVALS))(repository)
+        wanted = freshly_rendered(repository)
+        disturbed = repository.manifests()
+        found = render(repository, cached=cached)
+        assert found == {
+            (_CODES[path in wanted, fate], path) for path, fate in fates.items() if fate != UNTOUCHED
+        }
+        if {code for code, _ in found} <= {"PS604"}:
+            left = {path: text for path, text in disturbed.items() if ("PS604", path) in found}
+            assert repository.manifests() == wanted | left
+        else:
+            assert repository.manifests() == disturbed
+        assert render(repository, cached=cached) == found
+
+
+_CODES = {
+    (True, EDITED): "PS601",
+    (True, FOREIGN): "PS602",
+    (False, EDITED): "PS603",
+    (False, FOREIGN): "PS604",
+}
+
+
+def render(repository: Repository, *, cached: bool = False) -> set[tuple[str, str]]:
+    """Render everything, and return codes and files of what is wrong."""
+    inventory = take(str(repository.root))
+    options = run.Options(TODAY, write=True, use_cache=cached, workers=1)
+    return {
+        (one.code, one.place.file) for one in run.run(inventory, inventory.environments, options).problems()
+    }
+
+
+def disturb(file: Path, fate: str) -> None:
+    if fate == EDITED:
+        file.write_bytes(file.read_bytes() + b"# by hand\n")
+    elif fate == FOREIGN:
+        file.write_text("kind: Other\n")
+
+
+def freshly_rendered(repository: Repository) -> dict[str, bytes]:
+    """Return what would be there if nothing had been."""
+    with tempfile.TemporaryDirectory() as place:
+        for path, text in repository.files().items():
+            if "/manifests/" not in path:
+                file = Path(place, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(text)
+        other = Repository(Path(place).resolve())
+        assert render(other) == set()
+        return other.manifests()
+
+
+def add_experiment(repository: Repository, name: str) -> None:
+    document = repository.read(experiment_file("production", EXPERIMENT))
+    document["metadata"]["name"] = name
+    repository.write(experiment_file("production", name), document)
+
+
+def drop_experiments(*names: str) -> Callable[[Repository], None]:
+    def drop(repository: Repository) -> None:
+        for name in names:
+            (repository.root / experiment_file("production", name)).unlink()
+
+    return drop
+
+
+def drop_variant(repository: Repository) -> None:
+    with repository.experiment() as document:
+        del document["spec"]["variants"]["v2"], document["spec"]["rollout"]
+        document["spec"]["traffic"] = {"v1": 100}
+
+
+def drop_hosts_and_dashboards(repository: Repository) -> None:
+    with repository.environment() as document:
+        document["spec"]["routing"]["variantHosts"] = False
+        document["spec"]["monitoring"]["dashboard"] = {"output": "none"}
+
+
+REMOVALS = (
+    drop_experiments("other"),
+    drop_experiments("other", EXPERIMENT),
+    drop_experiments(),
+    drop_variant,
+    drop_hosts_and_dashboards,
+)
+
+
+def test_a_run_on_one_experiment_deletes_nothing_of_others(repository: Repository) -> None:
+    add_experiment(repository, "other")
+    assert repository.invoke("render").exit_code == 0
+    before = repository.manifests()
+    drop_experiments("other")(repository)
+    assert repository.invoke("render", EXPERIMENT).exit_code == 0
+    assert repository.manifests() == before

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn
     from repositories import Document
 
-_odd_values = st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}}, "2027-01-01")) | texts
+_odd_values = (
+    st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}}, "2027-01-01")) | texts
+)
 _odd_keys = st.sampled_from(("x", "spec", "", "on", "a b", "__class__", "${x}")) | texts
 
 
@@ -66,6 +68,18 @@ def garbled(draw: DrawFn, text: str) -> bytes:
     raw = text.encode()
     start = draw(st.integers(0, len(raw)))
     end = draw(st.integers(start, min(start + 40, len(raw))))
-    syntax = (b"", b"\t", b"\n", b"---\n", b"&a [*a]", b"*a", b"!!python/name:os.abort ", b"\xff", b"\0", b": ", b"{" * 60)
+    syntax = (
+        b"",
+        b"\t",
+        b"\n",
+        b"---\n",
+        b"&a [*a]",
+        b"*a",
+        b"!!python/name:os.abort ",
+        b"\xff",
+        b"\0",
+        b": ",
+        b"{" * 60,
+    )
     middle = draw(st.sampled_from(syntax) | texts.map(str.encode) | st.just(raw[start:end] * 2))
     return raw[:start] + middle + raw[end:]

@@ -125,8 +125,13 @@ class Repository:
 def production(root: Path) -> Repository:
     """Make a repository with one environment and one experiment."""
     repository = Repository(root)
-    repository.put(Case(copy.deepcopy(_ENVIRONMENT), copy.deepcopy(_EXPERIMENT)))
+    repository.put(recommendation())
     return repository
+
+
+def recommendation() -> Case:
+    """Make a small environment and experiment, which may be changed."""
+    return Case(copy.deepcopy(_ENVIRONMENT), copy.deepcopy(_EXPERIMENT))
 
 
 @contextmanager

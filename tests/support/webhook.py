@@ -19,7 +19,17 @@ _OLD_FORMS = {
 }  # fmt: skip
 _QUANTITY = re.compile(r"0|([1-9][0-9]*)(|[num]|[kMGTPE]|[KMGTPE]i)")
 # Maps and lists whose entries are free texts; the core group of the Gateway API; pointers that Go keeps when empty.
-_MAY_BE_EMPTY = {"annotations", "args", "group", "labels", "matchLabels", "nodeSelector", "parameters", "schemaPath", "values"}
+_MAY_BE_EMPTY = {
+    "annotations",
+    "args",
+    "group",
+    "labels",
+    "matchLabels",
+    "nodeSelector",
+    "parameters",
+    "schemaPath",
+    "values",
+}
 
 
 def differences(manifest: Document) -> Iterator[str]:
@@ -32,11 +42,15 @@ def differences(manifest: Document) -> Iterator[str]:
     elif manifest["kind"] == "HTTPRoute":
         yield from _http_route(manifest["spec"])
     elif manifest["kind"] == "Route":
-        yield from _lacking(manifest["spec"]["traffic"], "configurationName", "latestRevision", "percent", "tag")
+        yield from _lacking(
+            manifest["spec"]["traffic"], "configurationName", "latestRevision", "percent", "tag"
+        )
     elif manifest["kind"] in {"ServiceMonitor", "PodMonitor"}:
         spec = manifest["spec"]
         for endpoint in spec.get("endpoints", spec.get("podMetricsEndpoints")):
-            yield from (f"{one} has no action" for one in endpoint["relabelings"] if one.get("action") != "replace")
+            yield from (
+                f"{one} has no action" for one in endpoint["relabelings"] if one.get("action") != "replace"
+            )
     elif manifest["kind"] == "GrafanaDashboard":
         yield from _lacking([manifest["spec"]], "allowCrossNamespaceImport", "resyncPeriod")
 
@@ -54,7 +68,9 @@ def _inference_service(manifest: Document) -> Iterator[str]:
     yield from (f"{port} has no protocol" for port in model["ports"] if port.get("protocol") != "TCP")
     yield from (f"{one} has an empty value" for one in model.get("env", ()) if one.get("value") == "")
     for part, amounts in model.get("resources", {}).items():
-        yield from (f"{part}: {amount} is not canonical" for amount in amounts.values() if not is_canonical(amount))
+        yield from (
+            f"{part}: {amount} is not canonical" for amount in amounts.values() if not is_canonical(amount)
+        )
 
 
 def _http_route(spec: Document) -> Iterator[str]:

@@ -34,9 +34,7 @@ def _recorded(experiment: Experiment, environment: Environment, queries: Queries
     place = (("experiment", experiment.name), ("namespace", environment.namespace))
     # Constant series put the declared split into Prometheus in the same commit as the traffic, with no exporter.
     recorded = [
-        Rule(
-            f"vector({variant.traffic / 100:g})", (*place, ("variant", variant.name)), names.WEIGHT
-        )
+        Rule(f"vector({variant.traffic / 100:g})", (*place, ("variant", variant.name)), names.WEIGHT)
         for variant in experiment.variants
     ]
     recorded.append(Rule(queries.requests("increase", LONG_WINDOW), place, names.REQUESTS))
@@ -77,10 +75,7 @@ def _alerts(experiment: Experiment, environment: Environment, queries: Queries) 
         alerts.append(_mismatch(queries))
     common = {"owner": experiment.owner, "experiment": experiment.name, "namespace": environment.namespace}
     declared = dict(environment.monitoring.alert_labels)
-    return [
-        alert._replace(labels=tuple(sorted((common | dict(alert.labels) | declared).items())))
-        for alert in alerts
-    ]
+    return [alert._replace(labels=tuple(sorted((common | dict(alert.labels) | declared).items()))) for alert in alerts]
 
 
 def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list[Rule]:
@@ -118,9 +113,7 @@ def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list
     return alerts
 
 
-def _silence(
-    name: str, expr: str, summary: str, description: str, *labels: tuple[str, str]
-) -> Rule:
+def _silence(name: str, expr: str, summary: str, description: str, *labels: tuple[str, str]) -> Rule:
     return Rule(
         expr,
         (*labels, ("severity", "warning")),
@@ -138,6 +131,6 @@ def _mismatch(queries: Queries) -> Rule:
         alert=names.ALERT_SRM,
         hold="10m",
         summary="{{ $labels.experiment }}: requests do not split as declared",
-        description="Sample ratio mismatch: chi-squared is {{ $value | humanize }}, which chance explains less than once "
-        "in 100,000 times. Any comparison of variants is void until the reason is found.",
+        description="Sample ratio mismatch: chi-squared is {{ $value | humanize }}, which chance explains less than "
+        "once in 100,000 times. Any comparison of variants is void until the reason is found.",
     )

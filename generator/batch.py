@@ -15,7 +15,7 @@ import sys
 import tempfile
 from typing import IO, TYPE_CHECKING
 
-from generator import claims, freshness, names, pipeline, plan, tree
+from generator import claims, freshness, pipeline, plan, tree
 from generator.problems import PenstockError, Place, Problem, ProblemsError, errors
 from generator.readback import Reader
 from generator.render import Templates
@@ -175,7 +175,11 @@ class Batch:
             declared = tuple(one for one in declared if self._present(environment, one))
         planned = plan.listings(environment, declared)
         built, _ = verified(self.templates.render(planned), self.sites[environment].catalog, self.reader)
-        own = () if declared else tuple(one for one in (folder(environment), *_areas(environment)) if self._is_folder(one))
+        own = (
+            ()
+            if declared
+            else tuple(one for one in (folder(environment), *_areas(environment)) if self._is_folder(one))
+        )
         changes, problems = self._compare((*left, *own), built, area)
         return Outcome(Job(environment, ""), changes, problems)
 
@@ -183,7 +187,7 @@ class Batch:
         return name in self.work.chosen[environment] or self._is_folder(folder(environment, AREAS[0], name))
 
     def _is_folder(self, place: str) -> bool:
-        return os.path.isdir(f"{self.root}/{place}")  # noqa: PTH112
+        return os.path.isdir(f"{self.root}/{place}")
 
     def _conflicts(self, result: Result, taken: claims.Register) -> list[Problem]:
         """Look for what two experiments claim, among those built now and those known from before."""
@@ -227,7 +231,7 @@ class Spool:
         """Write outcomes as they come."""
         for job, changes, problems, claimed, until in outcomes:
             plain = tuple(job), [tuple(c) for c in changes], [(*p[:1], tuple(p[1]), *p[2:]) for p in problems]
-            marshal.dump((*plain, claimed, until), self._file)
+            marshal.dump((*plain, claimed, until), self._file)  # type: ignore[arg-type]
         self._file.flush()
 
     def fail(self, error: PenstockError) -> None:
@@ -254,7 +258,7 @@ def _compiled(options: Options) -> str:
     place = f"{freshness.folder()}/templates" if freshness.folder() and options.use_cache else ""
     try:
         if place:
-            os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
+            os.makedirs(place, mode=0o700, exist_ok=True)
     except OSError:
         return ""
     return place
@@ -297,7 +301,7 @@ def _start(worker: Worker, jobs: list[Job], spool: Spool) -> int:
         status = 0
     finally:
         if status:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
         os._exit(status)
 
 

@@ -50,7 +50,10 @@ def _of(experiment: Experiment, environment: Environment) -> Iterator[tuple[str,
 
 
 def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:
-    """Return a problem for what two files claim, one of each code for a pair of files; `claimed` holds the claim and the claiming file."""
+    """Return a problem for what two files claim, one of each code for a pair of files.
+
+    `claimed` holds pairs of a claim and the file that makes it.
+    """
     first: dict[str, str] = {}
     found = []
     said = set()

@@ -17,22 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from generator.run import Options, Result
     from generator.repository import Inventory
+    from generator.run import Options, Result
 
 _FORMATS = ("text", "json", "github", "sarif", "junit")
 
 
-def _complete_environment(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[str]:
+def _complete_environment(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     inventory = _inventory_or_none(ctx)
     return [name for name in (inventory.environments if inventory else ()) if name.startswith(incomplete)]
 
 
-def _complete_experiment(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[str]:
+def _complete_experiment(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     inventory = _inventory_or_none(ctx)
     chosen = ctx.params.get("environments") or (inventory.environments if inventory else ())
     names = {name for one in chosen for name in (inventory.environments.get(one, ()) if inventory else ())}
@@ -102,7 +98,8 @@ def validate(
 ) -> None:
     """Check everything, write nothing.
 
-    Checks experiments and all that would be rendered from them. EXPERIMENTS are names; all if left out. Exits with 1 if anything is wrong.
+    Checks experiments and all that would be rendered from them. EXPERIMENTS are names; all if left out. Exits with 1 if
+    anything is wrong.
     """
     from generator import report, run  # noqa: PLC0415 (start-up time)
 
@@ -112,7 +109,11 @@ def validate(
     click.echo(report.problems(found, output), nl=False)
     if output == "text":
         number = sum(map(len, chosen.values()))
-        click.echo(report.count(found) or f"{number} experiments are valid" if number != 1 else report.count(found) or "1 experiment is valid")
+        click.echo(
+            report.count(found) or f"{number} experiments are valid"
+            if number != 1
+            else report.count(found) or "1 experiment is valid"
+        )
     sys.exit(_verdict(found, fail_on_warn=fail_on_warn))
 
 
@@ -144,8 +145,8 @@ def render(
 ) -> None:
     """Write the manifests of experiments.
 
-    They are validated and verified first. EXPERIMENTS are names; all if left out. Nothing is written if anything is wrong, and nothing that is up to date is
-    touched.
+    They are validated and verified first. EXPERIMENTS are names; all if left out. Nothing is written if anything is
+    wrong, and nothing that is up to date is touched.
     """
     from generator import run  # noqa: PLC0415 (start-up time)
 
@@ -172,7 +173,7 @@ def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of file."""
     from generator import resources  # noqa: PLC0415 (start-up time)
 
-    with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:  # noqa: PTH123
+    with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
         click.echo(file.read(), nl=False)
 
 

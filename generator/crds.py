@@ -200,9 +200,7 @@ def _type(schema: Mapping[str, Any]) -> Schema:
 def _bounds(schema: Mapping[str, Any]) -> Schema:
     """OpenAPI says `exclusiveMinimum: true` beside the number; JSON Schema says the number."""
     pairs = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
-    return {
-        strict if schema.get(strict) else bound: schema[bound] for bound, strict in pairs if bound in schema
-    }
+    return {strict if schema.get(strict) else bound: schema[bound] for bound, strict in pairs if bound in schema}
 
 
 def _pattern(schema: Mapping[str, Any]) -> Schema:

@@ -13,7 +13,7 @@ from generator import names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from generator.model import Environment, Experiment, Metric
+    from generator.model import Experiment, Metric
     from generator.queries import Queries
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; control is the blue of the eye's rest.
@@ -50,14 +50,12 @@ class Panel(NamedTuple):
 
 def colours(experiment: Experiment) -> tuple[tuple[str, str], ...]:
     """Return a fixed colour for each variant, control first."""
-    return tuple(
-        (variant.name, _COLOURS[index % len(_COLOURS)]) for index, variant in enumerate(experiment.variants)
-    )
+    return tuple((variant.name, _COLOURS[index % len(_COLOURS)]) for index, variant in enumerate(experiment.variants))
 
 
-def panels(experiment: Experiment, environment: Environment, queries: Queries) -> tuple[Panel, ...]:
+def panels(experiment: Experiment, queries: Queries) -> tuple[Panel, ...]:
     """Return all panels with their places on Grafana's grid of 24 columns."""
-    return tuple(_placed(_panels(experiment, environment, queries)))
+    return tuple(_placed(_panels(experiment, queries)))
 
 
 def _placed(unplaced: Iterator[Panel]) -> Iterator[Panel]:
@@ -69,7 +67,7 @@ def _placed(unplaced: Iterator[Panel]) -> Iterator[Panel]:
         x, row = x + panel.width, max(row, panel.height)
 
 
-def _panels(experiment: Experiment, environment: Environment, queries: Queries) -> Iterator[Panel]:
+def _panels(experiment: Experiment, queries: Queries) -> Iterator[Panel]:
     yield _scoreboard(experiment, queries)
     yield Panel(
         "timeseries",
@@ -115,7 +113,11 @@ def _scoreboard(experiment: Experiment, queries: Queries) -> Panel:
         ("Requests", "locale", queries.requests("increase", _RANGE)),
     ]
     cells += [
-        (metric.name, "percentunit" if metric.kind != "mean" else _unit(metric), queries.value(metric, _RANGE))
+        (
+            metric.name,
+            "percentunit" if metric.kind != "mean" else _unit(metric),
+            queries.value(metric, _RANGE),
+        )
         for metric in experiment.metrics
     ]
     refs = [chr(ord("A") + index) for index in range(len(cells))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import load
 from generator.overlay import merge
@@ -27,9 +27,19 @@ class Document:
 
     def __init__(self, layers: tuple[Layer, ...]) -> None:
         self.layers = layers
-        self.data: Data = {}
+        self.data: Any = {}
         for layer in layers:
             self.data = merge(self.data, _nested(layer.target, _value(layer.data, layer.origin)))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The `spec` of a document that its schema accepts."""
+        return self.data["spec"]  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str:
+        """The name of a document that its schema accepts."""
+        return self.data["metadata"]["name"]  # type: ignore[no-any-return]
 
     @property
     def file(self) -> str:

@@ -27,8 +27,7 @@ def pairs(mapping: dict[str, Any] | None) -> Pairs:
 
 def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, ...]]:
     """Build the environment of a document that its schema accepts; `folder` is the name that it must have."""
-    spec: dict[str, Any] = document.data["spec"]  # type: ignore[index,call-overload,assignment]
-    name: str = document.data["metadata"]["name"]  # type: ignore[index,call-overload,assignment]
+    spec, name = document.spec, document.name
     mode = spec["kserve"].get("deploymentMode", kserve.STANDARD)
     installed = kserve.version(spec["kserve"]["version"])
     environment = Environment(
@@ -48,11 +47,9 @@ def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, .
 def _routing(spec: dict[str, Any], mode: str) -> Routing:
     gateway = spec.get("gateway", {})
     return Routing(
-        backend=spec.get("backend", next(name for name, backend in BACKENDS.items() if backend.MODE == mode)),
+        backend=spec.get("backend", next(name for name, backend in BACKENDS.items() if mode == backend.MODE)),
         domain=spec["domain"],
-        gateway=Gateway(
-            gateway.get("name", ""), gateway.get("namespace", ""), gateway.get("sectionName", "")
-        ),
+        gateway=Gateway(gateway.get("name", ""), gateway.get("namespace", ""), gateway.get("sectionName", "")),
         gateway_api=kserve.version(spec.get("gatewayApiVersion", "1.2")),
         timeout=seconds(spec.get("timeout"), 60),
         variant_header=spec.get("variantHeader", "x-variant"),
@@ -113,9 +110,7 @@ def _own_runtime(name: str, like: kserve.Runtime, own: dict[str, Any]) -> kserve
     )
 
 
-def _problems(
-    document: Document, environment: Environment, folder: str, spec: dict[str, Any]
-) -> list[Problem]:
+def _problems(document: Document, environment: Environment, folder: str, spec: dict[str, Any]) -> list[Problem]:
     return [
         *_name(document, environment, folder),
         *_backend(document, environment),
@@ -145,8 +140,8 @@ def _backend(document: Document, environment: Environment) -> list[Problem]:
             document.problem(
                 "PS402",
                 ("spec", "routing", "backend"),
-                f"the backend {environment.routing.backend} routes to what KServe makes in {backend.MODE} mode, but the "
-                f"mode is {mode}",
+                f"the backend {environment.routing.backend} routes to what KServe makes in {backend.MODE} mode, but "
+                f"the mode is {mode}",
                 f"set spec.kserve.deploymentMode to {backend.MODE}, or choose the backend of {mode} mode",
             )
         )

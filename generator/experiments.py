@@ -23,8 +23,7 @@ def read(
 
     `requests` is the environment's own counter of requests, if it declares one.
     """
-    spec: dict[str, Any] = document.data["spec"]  # type: ignore[index,call-overload,assignment]
-    name: str = document.data["metadata"]["name"]  # type: ignore[index,call-overload,assignment]
+    spec, name = document.spec, document.name
     found = [*_traffic(document, spec)]
     variants = []
     for variant in _ordered(spec):
@@ -153,9 +152,7 @@ def _unknown_runtime(document: Document, environment: Environment, variant: str,
     )
 
 
-def _build(
-    name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[str, Any], traffic: int
-) -> Variant:
+def _build(name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[str, Any], traffic: int) -> Variant:
     resources = settings.get("resources", {})
     return Variant(
         name=name,

@@ -196,9 +196,7 @@ def _sentence(schema: Schema) -> str:
 
 
 def _about(fault: Fault, phrase: str, fix: str) -> Iterator[_Note]:
-    place = (
-        f"{quoted(str(fault.path[-1]))} in {inside(fault.path[:-1])}" if fault.is_key else subject(fault.path)
-    )
+    place = f"{quoted(str(fault.path[-1]))} in {inside(fault.path[:-1])}" if fault.is_key else subject(fault.path)
     code = "PS201" if fault.is_key else "PS203" if fault.rule == "type" else "PS204"
     yield _Note(Finding(fault.path, f"{place} {phrase}", fix, fault.is_key, code))
 
@@ -259,9 +257,7 @@ def _pattern(fault: Fault) -> Iterator[_Note]:
 
 def _bound(fault: Fault) -> Iterator[_Note]:
     phrase = f"is {shown(json.dumps(fault.value))}, but must be {_BOUNDS[fault.rule]} {flow(fault.limit)}"
-    limits = [
-        f"{words} {flow(fault.schema[rule])}" for rule, words in _BOUNDS.items() if rule in fault.schema
-    ]
+    limits = [f"{words} {flow(fault.schema[rule])}" for rule, words in _BOUNDS.items() if rule in fault.schema]
     return _about(fault, phrase, f"write a number that is {' and '.join(limits)}")
 
 
@@ -276,9 +272,7 @@ def _size(fault: Fault) -> Iterator[_Note]:
 
 
 def _repeated(fault: Fault) -> Iterator[_Note]:
-    return _about(
-        fault, f"is {state(fault.value)} once more, but each entry may stand only once", "remove it"
-    )
+    return _about(fault, f"is {state(fault.value)} once more, but each entry may stand only once", "remove it")
 
 
 def _unknown(fault: Fault) -> Iterator[_Note]:

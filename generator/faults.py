@@ -163,7 +163,5 @@ def _faults(error: ValidationError, root: Schema, *, is_key: bool = False) -> It
         path=tuple(error.absolute_path),
         is_key=is_key,
         root=root,
-        branches=tuple(
-            tuple(f for e in group for f in _faults(e, root, is_key=is_key)) for _, group in groups
-        ),
+        branches=tuple(tuple(f for e in group for f in _faults(e, root, is_key=is_key)) for _, group in groups),
     )

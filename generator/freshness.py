@@ -6,7 +6,6 @@ only time.
 """
 
 # Thousands of stats a run: plain calls, since pathlib would triple their price.
-# ruff: noqa: PTH111, PTH116, PTH123, PTH103, PTH105, PTH108
 
 from __future__ import annotations
 
@@ -98,7 +97,7 @@ class Freshness:
         try:
             with open(self._file, encoding="utf-8") as file:
                 if file.readline() == self._head:
-                    return dict(line.rstrip("\n").split("\t") for line in file)  # type: ignore[misc]
+                    return dict(line.rstrip("\n").split("\t") for line in file)
         except (OSError, ValueError):
             pass
         return {}
@@ -119,7 +118,10 @@ class Freshness:
 
     def _listed(self, environment: str, names: tuple[str, ...]) -> str:
         manifests = f"{self._root}/environments/{environment}/manifests"
-        stamps = [_stat(f"{self._root}/{environment_file(environment)}"), _stat(f"{manifests}/kustomization.yaml")]
+        stamps = [
+            _stat(f"{self._root}/{environment_file(environment)}"),
+            _stat(f"{manifests}/kustomization.yaml"),
+        ]
         stamps += [_stat(f"{manifests}/{area}/kustomization.yaml") for area in AREAS]
         return f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"
 
@@ -134,7 +136,7 @@ def _stat(path: str) -> tuple[int, ...]:
 
 
 def _key(options: Iterable[str]) -> str:
-    """Stamp everything besides the repository that decides a byte: Penstock itself, its templates and schemas, Python."""
+    """Stamp all that decides a byte besides the repository: Penstock, its templates and schemas, Python."""
     folders = [
         os.path.dirname(os.path.abspath(__file__)),
         resources.directory("templates"),

@@ -46,9 +46,7 @@ class Runtime(NamedTuple):
     since: tuple[int, int] = (0, 16)
 
 
-def _python_server(
-    name: str, formats: dict[str, tuple[str, ...]], since: tuple[int, int] = (0, 16)
-) -> Runtime:
+def _python_server(name: str, formats: dict[str, tuple[str, ...]], since: tuple[int, int] = (0, 16)) -> Runtime:
     return Runtime(name, formats, ("v1", "v2"), name_argument="--model_name", source="kserve", since=since)
 
 
@@ -59,9 +57,7 @@ _ALL = (
     _python_server("kserve-pmmlserver", {"pmml": ("3", "4")}),
     _python_server("kserve-paddleserver", {"paddle": ("2",)}),
     _python_server("kserve-autogluonserver", {"autogluon": ("1",)}, (0, 20)),
-    _python_server(
-        "kserve-predictiveserver", {"sklearn": ("1",), "xgboost": ("2",), "lightgbm": ("4",)}, (0, 17)
-    ),
+    _python_server("kserve-predictiveserver", {"sklearn": ("1",), "xgboost": ("2",), "lightgbm": ("4",)}, (0, 17)),
     Runtime(
         "kserve-mlserver",
         {
@@ -108,7 +104,10 @@ _ALL = (
 )
 RUNTIMES = {runtime.name: runtime for runtime in _ALL}
 # The same files at the tag v0.16.0.
-_BEFORE_0_17 = {"kserve-xgbserver": {"xgboost": ("1",)}, "kserve-lgbserver": {"lightgbm": ("3",)}}
+_BEFORE_0_17: dict[str, dict[str, tuple[str, ...]]] = {
+    "kserve-xgbserver": {"xgboost": ("1",)},
+    "kserve-lgbserver": {"lightgbm": ("3",)},
+}
 
 # Every bundled runtime requests this much and limits to it; an InferenceService that sets one half keeps the other.
 RUNTIME_RESOURCES = {"cpu": "1", "memory": "2Gi"}
@@ -119,8 +118,7 @@ def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:
     if installed >= (0, 17):
         return RUNTIMES
     return {
-        name: runtime._replace(formats=_BEFORE_0_17.get(name, runtime.formats))
-        for name, runtime in RUNTIMES.items()
+        name: runtime._replace(formats=_BEFORE_0_17.get(name, runtime.formats)) for name, runtime in RUNTIMES.items()
     }
 
 

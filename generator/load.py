@@ -286,17 +286,16 @@ def _number(text: str) -> int | float | _Doubt:
 
 
 def _shown(text: str) -> str:
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:61])
-    return f"`{printable if len(printable) <= 60 else printable[:59] + '…'}`"
+    from generator.wording import quoted  # noqa: PLC0415 (start-up time: only mistakes need words)
+
+    return quoted(text)
 
 
 # libyaml's composer recurses in C, with 330 bytes of stack a level. A bracket opens two levels at most, and a
 # line that begins with blanks and "-?:" opens two a column. So this allows 1,200 levels, or 400 KB.
 _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
-_SHAPE = bytes(
-    32 if c in b" \t-?:" else 91 if c in b"[{" else 46 * (31 < c < 127 or c in b"\r\n") for c in range(256)
-)
+_SHAPE = bytes(32 if c in b" \t-?:" else 91 if c in b"[{" else 46 * (31 < c < 127 or c in b"\r\n") for c in range(256))
 _SEPARATORS = b",[{-?:\r\n"  # after each come two nodes at most
 _HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives: many are slow
     (b"!", rb"!(?=[\s,<%\]}]|\Z)"),

@@ -55,14 +55,12 @@ def _requests(
         return Requests((_series(declared),), _scope(declared)), _scoped(document, path, declared)
     source = SOURCES.get(declared["use"])
     if source is None:
-        return Requests((), Scope("variant")), [
-            _unknown(document, (*path, "use"), declared["use"], list(SOURCES))
-        ]
+        return Requests((), Scope("variant")), [_unknown(document, (*path, "use"), declared["use"], list(SOURCES))]
     return Requests(source.requests, source.scope), _available(document, environment, (*path, "use"), source)
 
 
 def _source_of(variant: Variant) -> str:
-    """The OpenAI endpoints of KServe's own servers pass by their timers (python/kserve/kserve/model.py); vLLM counts them."""
+    """The OpenAI endpoints of KServe's own servers pass by their timers (kserve/model.py); vLLM counts them."""
     own = variant.runtime.source or "kserve"
     return "vllm-engine" if variant.protocol == "openai" and own == "kserve" else own
 
@@ -191,10 +189,9 @@ def _either(document: Document, path: Path, spec: dict[str, Any], own: str) -> l
 
 
 def _role(document: Document, path: Path, spec: dict[str, Any]) -> list[Problem]:
-    if spec["role"] == "success":
-        wanted, example, unfit = ("mde",), "mde: 0.05", ("margin", "limit")
-    else:
-        wanted, example, unfit = ("margin", "limit"), "margin: 0.2", ("mde",)
+    success, guardrail = ["mde"], ["margin", "limit"]
+    wanted, unfit = (success, guardrail) if spec["role"] == "success" else (guardrail, success)
+    example = "mde: 0.05" if wanted is success else "margin: 0.2"
     found = []
     if not any(key in spec for key in wanted):
         found.append(_needed(document, path, str(path[-1]), " or ".join(wanted), f"for example `{example}`"))
@@ -249,7 +246,7 @@ def _own_problems(document: Document, path: Path, spec: dict[str, Any]) -> list[
 
 
 def _scoped(document: Document, path: Path, spec: dict[str, Any]) -> list[Problem]:
-    """Series that our monitor does not scrape carry no experiment label: without own labels, they would mix experiments."""
+    """Series that our monitor does not scrape carry no experiment label: without labels, experiments would mix."""
     if "variantLabel" not in spec:
         return []
     parts = [(path, spec)] if "metric" in spec else []
@@ -305,11 +302,10 @@ def _available(document: Document, environment: Environment, path: Path, source:
     if source.knative and environment.mode != kserve.KNATIVE:
         why = f"{source.summary} runs in Knative mode only, and {environment.name} is in {environment.mode} mode"
     elif source.scope.kind == "envoy" and not environment.routing.backend_filters:
-        why = "without filters on backends, Envoy Gateway merges all variants into one cluster and its metrics tell no variant"
+        why = (
+            "without filters on backends, Envoy Gateway merges all variants into one cluster, and its metrics tell no "
+            "variant"
+        )
     else:
         return []
-    return [
-        document.problem(
-            "PS337", path, why, "use a metric of the model servers, or change the environment"
-        )
-    ]
+    return [document.problem("PS337", path, why, "use a metric of the model servers, or change the environment")]

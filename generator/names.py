@@ -19,8 +19,8 @@ KNATIVE_VISIBILITY_LABEL = "networking.knative.dev/visibility"
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 
-# Argo CD applies lower waves first and waits for their health: models in wave 0, which needs no annotation (KServe would
-# copy it to pods), what measures in wave 1, so that it is there before the first request, and routes in wave 2.
+# Argo CD applies lower waves first and waits for their health: models in wave 0, which needs no annotation (KServe
+# would copy it to pods), what measures in wave 1, so that it is there before the first request, and routes in wave 2.
 # Within one sync it prunes before it applies, in any wave; a dropped variant must go after the route let go of it
 # (argo-cd: gitops-engine/pkg/sync/sync_context.go). Constant, for a changed annotation of a model restarts its pods.
 PRUNE_LAST = ("argocd.argoproj.io/sync-options", "PruneLast=true")
@@ -56,7 +56,10 @@ def route(experiment: str, variant: str = "") -> str:
 
 
 def host(experiment: str, domain: str, variant: str = "") -> str:
-    """Return the hostname of an experiment, or of one variant of it: one label below the domain, so that one wildcard certificate fits."""
+    """Return the hostname of an experiment, or of one variant of it.
+
+    One label below the domain, so that one wildcard certificate fits.
+    """
     return f"{experiment}-{variant}.{domain}" if variant else f"{experiment}.{domain}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """Return `target` with `patch` over it: maps merge, null deletes, everything else replaces. Inputs stay as they are.
+    """Return `target` with `patch` over it: maps merge, null deletes, everything else replaces. Inputs stay.
 
     Recurses into a missing target against an empty map, as the RFC does: else a null nested in a new map would
     survive, and applying a patch twice would differ from applying it once.

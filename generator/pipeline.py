@@ -17,7 +17,7 @@ from generator.repository import BASE, environment_file, experiment_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from generator.catalog import Catalog
+    from generator.crds import Catalog
     from generator.manifest import Manifest
     from generator.model import Environment, Experiment
     from generator.readback import Reader
@@ -49,8 +49,8 @@ def site(root: str, name: str, crds: str = "") -> Site:
     _raise(validate.problems(document, "environment"))
     environment, problems = environments.read(document, name)
     _raise(problems)
-    monitoring: dict[str, Any] = document.data["spec"].get("monitoring", {})  # type: ignore[index,call-overload,union-attr,assignment]
-    return Site(environment, document, monitoring.get("requests"), catalog.of(environment, crds), problems)
+    requests = document.spec.get("monitoring", {}).get("requests")
+    return Site(environment, document, requests, catalog.of(environment, crds), problems)
 
 
 def build(

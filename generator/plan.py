@@ -1,4 +1,4 @@
-"""An experiment in an environment becomes the list of files to render. Everything is decided here; templates lay out."""
+"""An experiment in an environment becomes the list of files to render: Python decides, templates lay out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _models(experiment: Experiment, environment: Environment, place: str) -> Ite
 
 
 def _serving(experiment: Experiment, variant: Variant, environment: Environment) -> dict[str, Any]:
-    """Return what the InferenceService says: in the very form in which KServe's webhook leaves it, or Argo CD differs."""
+    """Return what the InferenceService says, in the form in which KServe's webhook leaves it, or Argo CD differs."""
     standard = environment.mode == kserve.STANDARD
     runtime = variant.runtime
     identity = ((names.EXPERIMENT_LABEL, experiment.name), (names.VARIANT_LABEL, variant.name))
@@ -173,7 +173,7 @@ def _dashboard(experiment: Experiment, environment: Environment, queries: Querie
             "uid": names.dashboard_uid(environment.namespace, experiment.name, environment.cluster),
             "title": names.dashboard_title(environment.namespace, experiment.name, environment.name),
             "experiment": experiment,
-            "panels": dashboard.panels(experiment, environment, queries),
+            "panels": dashboard.panels(experiment, queries),
             "colours": dashboard.colours(experiment),
             "changes": queries.weight_changes(),
             "interval": environment.monitoring.interval,

@@ -1,7 +1,7 @@
 """Every PromQL expression. Dashboard, rules and analysis take theirs from here, so they cannot disagree.
 
 All results are instant vectors with the label `variant`. Counters are rated before they are summed (a sum would hide
-resets); a ratio keeps variants whose numerator does not exist yet (`or 0 * total`) and drops 0/0 instead of showing NaN.
+resets); a ratio keeps variants whose numerator does not exist yet (`or 0 * total`) and drops 0/0, which is NaN.
 Everything stays within what Prometheus 2.42 and 3.x both understand.
 """
 
@@ -104,7 +104,7 @@ class Queries:
     def chi_squared(self) -> str:
         """Pearson's statistic of the observed against the expected counts.
 
-        A variant without any series counts as zero requests: it is the worst mismatch, and must not vanish from the sum.
+        A variant without any series counts as zero requests: the worst mismatch must not vanish from the sum.
         """
         expected = self.recorded(names.EXPECTED)
         observed = f"({self.recorded(names.REQUESTS)} and {expected} or 0 * {expected})"
@@ -116,7 +116,7 @@ class Queries:
         return _CHI2_CRITICAL[max(len(self._experiment.serving) - 2, 0)]
 
     def mismatch(self, minimum: int = 5) -> str:
-        """Sample ratio mismatch within one stage: never across a change of weights, and only if each expected count suffices."""
+        """Sample ratio mismatch within one stage: never across a change of weights, and only if counts suffice."""
         on = "on (namespace, experiment)"
         enough = f"(min by (namespace, experiment) ({self.recorded(names.EXPECTED)}) >= {minimum})"
         moved = f"(changes({self.weight}[{SETTLED}]) > 0 or {self.weight} unless {self.weight} offset {SETTLED})"
@@ -132,7 +132,7 @@ class Queries:
         """Candidates worse than control by more than the margin in both windows, with enough requests in either arm."""
         windows = [self._against_control(name, metric) for name in (names.SHORT, names.LONG)]
         guarded = f"{windows[0]} and {windows[1]} and on (variant) {self._enough(metric)}"
-        control = f'{self._enough(metric, self._control("="))}'
+        control = f"{self._enough(metric, self._control('='))}"
         guarded += f" and on (namespace, experiment) {control}"
         if metric.kind == "mean":
             return guarded
@@ -187,18 +187,14 @@ class Queries:
         counters = tuple((one.metric, _matchers(one)) for one in series)
         return self._sum(counters, scope, function, window, "variant")
 
-    def _sum(
-        self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str
-    ) -> str:
+    def _sum(self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str) -> str:
         """Sum counters by variant; remembered, since a ratio asks for its total again and again."""
         key = (counters, scope, function, window, by)
         if key not in self._sums:
             self._sums[key] = self._summed(counters, scope, function, window, by)
         return self._sums[key]
 
-    def _summed(
-        self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str
-    ) -> str:
+    def _summed(self, counters: tuple[_Counter, ...], scope: Scope, function: str, window: str, by: str) -> str:
         terms = [
             term
             for metric, matchers in counters
@@ -274,7 +270,7 @@ def _selected(metric: str, *matchers: str) -> str:
 
 
 def le_matcher(bound: float) -> str:
-    """Match a bucket bound as Go writes it (`1`, `1.8e+06`), as Envoy does (`1800000`), as Python and Prometheus 3 do (`1.0`)."""
+    """Match a bucket bound as Go writes it (`1`, `1.8e+06`), Envoy (`1800000`), Python and Prometheus 3 (`1.0`)."""
     text = _number(bound)
     if bound < 1e6 and bound != int(bound):
         return f"le={quoted(text)}"
@@ -303,7 +299,7 @@ def _matchers(series: Series) -> tuple[str, ...]:
 
 
 def _matcher(label: str, values: tuple[str, ...]) -> str:
-    """Exact for one value; else alternatives in which only `*` is special, so that no pattern of a user's reaches RE2."""
+    """Exact for one value; else alternatives in which only `*` is special: no pattern of a user's reaches RE2."""
     if len(values) == 1 and "*" not in values[0]:
         return f"{label}={quoted(values[0])}"
     pattern = "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in values)

@@ -80,7 +80,7 @@ def _learned(outside: list[str]) -> _Shape | None:
 
 
 def _display(data: Any) -> str:
-    """Write plain data as a Python display with a slot for each token: leaf by leaf, so that no text ends its literal."""
+    """Write plain data as a Python display with a slot for each token, leaf by leaf: no text ends its literal."""
     if isinstance(data, dict):
         return f"{{{', '.join(f'{_display(key)}: {_display(value)}' for key, value in data.items())}}}"
     if isinstance(data, list):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from generator.manifest import Planned
 
+
 class _Marked(dict[str, str]):
     """Marked scalars by text: a dict, for a look-up is all that most values need."""
 
@@ -139,16 +140,14 @@ def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Envi
     environment = kind(
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 (YAML and JSON have filters of their own)
+        autoescape=False,
         auto_reload=False,
         bytecode_cache=jinja2.FileSystemBytecodeCache(cache, "%s.jinja") if cache and not sandboxed else None,
     )
     if not sandboxed:
         # Shipped templates read attributes of our own types only; Jinja's way through items as well costs a third.
-        environment.getattr = getattr  # type: ignore[method-assign]
-    environment.filters.update(
-        q=_Marked().__getitem__, j=encode, block=block, literal=_literal, number=_number
-    )
+        environment.getattr = getattr  # type: ignore[method-assign,assignment]
+    environment.filters.update(q=_Marked().__getitem__, j=encode, block=block, literal=_literal, number=_number)
     return environment
 
 

@@ -139,7 +139,8 @@ def _sarif(found: Sequence[Problem]) -> str:
         for problem in found
     ]
     rules = [
-        {"id": code, "shortDescription": {"text": MEANINGS[code]}} for code in sorted({problem.code for problem in found})
+        {"id": code, "shortDescription": {"text": MEANINGS[code]}}
+        for code in sorted({problem.code for problem in found})
     ]
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -151,18 +152,14 @@ def _sarif(found: Sequence[Problem]) -> str:
 
 def _junit(found: Sequence[Problem]) -> str:
     """JUnit XML: a test case a problem, warnings among the passed ones, so that a green run stays green."""
-    from xml.etree import ElementTree as ET  # noqa: PLC0415, N817, S405 (writes only)
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 (writes only)
 
     failures = sum(problem.severity == ERROR for problem in found)
-    suite = ET.Element(
-        "testsuite", name="penstock", tests=str(max(len(found), 1)), failures=str(failures), errors="0"
-    )
+    suite = ET.Element("testsuite", name="penstock", tests=str(max(len(found), 1)), failures=str(failures), errors="0")
     if not found:
         ET.SubElement(suite, "testcase", classname="penstock", name="no problems")
     for problem in found:
-        case = ET.SubElement(
-            suite, "testcase", classname=problem.place.file, name=f"{problem.code} {problem.place}"
-        )
+        case = ET.SubElement(suite, "testcase", classname=problem.place.file, name=f"{problem.code} {problem.place}")
         kind = "failure" if problem.severity == ERROR else "system-out"
         node = ET.SubElement(case, kind, {"message": problem.message} if kind == "failure" else {})
         node.text = f"{problem.place}: {problem.message}\n{problem.fix}"

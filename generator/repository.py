@@ -29,7 +29,7 @@ class Inventory(NamedTuple):
 
 
 def find(start: str) -> str:
-    """Return the nearest folder, from `start` upwards, that has an `environments` folder; never beyond a Git repository."""
+    """Return the nearest folder from `start` upwards with an `environments` folder, within one Git repository."""
     here = os.path.realpath(start)
     while True:
         if os.path.isdir(os.path.join(here, ENVIRONMENTS)):
@@ -83,9 +83,7 @@ def folder(environment: str, area: str = "", experiment: str = "") -> str:
 
 
 def _folders(path: str) -> list[str]:
-    return sorted(
-        entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")
-    )
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, ...]:

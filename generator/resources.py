@@ -9,9 +9,9 @@ from functools import cache
 @cache
 def directory(name: str) -> str:
     """Return the path of the shipped folder `templates` or `schemas`."""
-    package = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (pathlib costs start-up time)
-    for root in (package, os.path.dirname(package)):  # noqa: PTH120
-        path = os.path.join(root, name)  # noqa: PTH118
-        if os.path.isdir(path):  # noqa: PTH112
+    package = os.path.dirname(os.path.abspath(__file__))
+    for root in (package, os.path.dirname(package)):
+        path = os.path.join(root, name)
+        if os.path.isdir(path):
             return path
     raise FileNotFoundError(f"{name}/ is neither in the package nor beside it")

@@ -4,7 +4,6 @@ Only what is left to do costs the imports of `batch`; a run with nothing to do i
 """
 
 # Thousands of paths a run: plain calls, since pathlib would triple their price.
-# ruff: noqa: PTH112, PTH121
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """What a run may do. `write` false only compares; `compare` false checks the input alone. `workers` 0: all cores."""
+    """What a run may do. Without `write` it compares, without `compare` it checks the input. `workers` 0: all cores."""
 
     today: str
     compare: bool = True
@@ -36,7 +35,7 @@ class Options(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One experiment of one environment; without a name, the environment's own files. `inputs` stamps what it is made of."""
+    """One experiment of one environment; without a name, the environment's own files. `inputs` stamps its sources."""
 
     environment: str
     name: str
@@ -102,7 +101,9 @@ def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: O
     """Part the chosen experiments into fresh and stale ones."""
     overrides = _overrides(inventory.root)
     known = Freshness(inventory.root, (overrides, options.crds), options.today)
-    fresh, stale, count = [], [], 0
+    fresh: list[Job] = []
+    stale: list[Job] = []
+    count = 0
     for environment, experiments in chosen.items():
         for name in experiments:
             in_base = name in inventory.base

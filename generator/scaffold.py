@@ -39,7 +39,7 @@ def write(directory: str, experiment: str, namespace: str, domain: str) -> Itera
     ):
         _check(what, value, form, example)
     environments = f"{directory}/{ENVIRONMENTS}"
-    present = take(directory) if os.path.isdir(environments) else None  # noqa: PTH112
+    present = take(directory) if os.path.isdir(environments) else None
     places = tuple(present.environments) if present and present.environments else _NEW_ENVIRONMENTS
     if not experiment and not (present and (present.base or any(present.environments.values()))):
         experiment = _EXAMPLE
@@ -75,7 +75,7 @@ def _files(environments: tuple[str, ...], experiment: str, namespace: str, domai
         if experiment:
             files[experiment_file(environment, experiment)] = text("experiment.yaml.j2")
     for kind in ("experiment", "environment"):
-        with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:  # noqa: PTH123
+        with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
             files[f"schemas/{kind}.json"] = file.read()
     files[".gitattributes"] = text("gitattributes.j2")
     files["CODEOWNERS"] = text("codeowners.j2")
@@ -85,8 +85,8 @@ def _files(environments: tuple[str, ...], experiment: str, namespace: str, domai
 def _create(path: str, text: str) -> bool:
     """Write a file that does not exist; a link that leads nowhere counts as one that does."""
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-        with open(path, "x", encoding="utf-8", newline="\n") as file:  # noqa: PTH123
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         return False

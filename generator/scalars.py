@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from json.encoder import encode_basestring  # type: ignore[attr-defined] # the C function behind json.dumps
+from json.encoder import encode_basestring  # the C function behind json.dumps
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

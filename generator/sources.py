@@ -69,7 +69,11 @@ _PODS = Scope("variant")
 
 
 def _latency(
-    metric: str, buckets: tuple[float, ...], summary: str, unit: str = "seconds", **labels: str | tuple[str, ...]
+    metric: str,
+    buckets: tuple[float, ...],
+    summary: str,
+    unit: str = "seconds",
+    **labels: str | tuple[str, ...],
 ) -> dict[str, Preset]:
     """Both readings of one histogram: the share over a bound, and the mean."""
     series = _series(metric, **labels)
@@ -113,9 +117,7 @@ SOURCES: dict[str, Source] = {
         _PODS,
         (_series("model_infer_request_success_total"), _series("model_infer_request_failure_total")),
         {
-            "errors": Preset(
-                "ratio", "failed inferences", events=(_series("model_infer_request_failure_total"),)
-            ),
+            "errors": Preset("ratio", "failed inferences", events=(_series("model_infer_request_failure_total"),)),
             # A Summary without quantiles: it has a sum and a count, and no buckets.
             "mean-latency": Preset(
                 "mean", "mean time of an inference", histogram=_series("model_infer_request_duration")
@@ -172,9 +174,7 @@ SOURCES: dict[str, Source] = {
             "errors": Preset(
                 "ratio",
                 "requests answered with 5xx",
-                events=(
-                    _series("kn_serving_invocation_duration_seconds_count", http_response_status_code="5*"),
-                ),
+                events=(_series("kn_serving_invocation_duration_seconds_count", http_response_status_code="5*"),),
             ),
             **_latency(
                 "kn_serving_invocation_duration_seconds",
@@ -232,9 +232,7 @@ SOURCES: dict[str, Source] = {
                 "requests answered with 5xx",
                 events=(_series("envoy_cluster_upstream_rq_xx", envoy_response_code_class="5"),),
             ),
-            **_latency(
-                "envoy_cluster_upstream_rq_time", _ENVOY_MILLISECONDS, "time at the gateway", "milliseconds"
-            ),
+            **_latency("envoy_cluster_upstream_rq_time", _ENVOY_MILLISECONDS, "time at the gateway", "milliseconds"),
         },
     ),
 }

@@ -6,7 +6,6 @@ atomic: a run killed at any moment leaves each file old or new, and the next run
 Nothing is synced to the platter: a kill does not need it, and after a power cut Git has what counts.
 """
 # Plain calls, since pathlib doubles the price of a small file:
-# ruff: noqa: PTH101, PTH102, PTH103, PTH105, PTH106, PTH108, PTH112, PTH116
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from generator import resources
-from generator.problems import Problem
 
 if TYPE_CHECKING:
     from generator.document import Document
+    from generator.problems import Problem
 
 KINDS = ("experiment", "environment")
 
@@ -20,7 +20,7 @@ KINDS = ("experiment", "environment")
 @cache
 def schema(kind: str) -> dict[str, Any]:
     """Return the schema of `experiment` or `environment`."""
-    with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:  # noqa: PTH123
+    with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
         loaded: dict[str, Any] = json.load(file)
     return loaded
 

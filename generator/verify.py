@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 # k8s.io/apimachinery/pkg/util/validation: IsDNS1123Subdomain, IsQualifiedName, IsValidLabelValue.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_KEY = re.compile(
-    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 # A ConfigMap above this needs server-side apply, for its copy in an annotation is limited to 262144 bytes; and the
@@ -40,7 +38,8 @@ _FORBIDDEN: dict[Path, str] = {
     **{
         ("spec", "predictor", old): f"`{old}:` is the old form, which KServe's webhook rewrites to `model:`"
         for old in (
-            "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
+            "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm",
+            "paddle",
         )
     },
 }  # fmt: skip
@@ -56,9 +55,12 @@ class Finding(NamedTuple):
     fix: str
 
 
-def verified(rendered: Iterable[Rendered], catalog: Catalog, reader: Reader) -> tuple[tuple[Manifest, ...], list[Finding]]:
+def verified(
+    rendered: Iterable[Rendered], catalog: Catalog, reader: Reader
+) -> tuple[tuple[Manifest, ...], list[Finding]]:
     """Read back and check everything; manifests are of use only if there are no findings."""
-    manifests, found = [], []
+    manifests: list[Manifest] = []
+    found: list[Finding] = []
     for one in rendered:
         manifest, unreadable = read(one, reader)
         manifests.append(manifest)
@@ -71,8 +73,7 @@ def read(rendered: Rendered, reader: Reader) -> tuple[Manifest, tuple[Finding, .
     text, data, problems = reader.read(rendered.marked, rendered.planned.path)
     manifest = Manifest(rendered.planned, text, data)
     return manifest, tuple(
-        Finding("PS502", manifest, (), f"it does not read back: {problem.message}", problem.fix)
-        for problem in problems
+        Finding("PS502", manifest, (), f"it does not read back: {problem.message}", problem.fix) for problem in problems
     )
 
 
@@ -95,7 +96,12 @@ def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
 
 def _identity(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     identity, metadata = manifest.planned.id, data.get("metadata", {})
-    given = (data.get("apiVersion"), data.get("kind"), metadata.get("namespace", ""), metadata.get("name", ""))
+    given = (
+        data.get("apiVersion"),
+        data.get("kind"),
+        metadata.get("namespace", ""),
+        metadata.get("name", ""),
+    )
     if given == identity:
         return
     planned: tuple[tuple[Path, str, Any], ...] = (
@@ -119,7 +125,11 @@ def _metadata(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     metadata, identity = data.get("metadata", {}), manifest.planned.id
     if identity.name and not (_NAME.fullmatch(identity.name) and len(identity.name) <= 253):
         yield Finding(
-            "PS504", manifest, ("metadata", "name"), f"`{identity.name}` is no DNS name", "shorten or change it"
+            "PS504",
+            manifest,
+            ("metadata", "name"),
+            f"`{identity.name}` is no DNS name",
+            "shorten or change it",
         )
     for part in ("labels", "annotations"):
         entries = metadata.get(part)

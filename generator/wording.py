@@ -87,12 +87,7 @@ def flow(value: object) -> str:
         return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if (
-        isinstance(value, str)
-        and _PLAIN.fullmatch(value)
-        and ": " not in value
-        and value.lower() not in AMBIGUOUS
-    ):
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and ": " not in value and value.lower() not in AMBIGUOUS:
         return value
     return json.dumps(value, ensure_ascii=False)
 

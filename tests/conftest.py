@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*names): left out where a program or variable is missing")
+    config.addinivalue_line("markers", "needs(*names): left out where one is missing")
     config.stash[_LEFT_OUT] = {}
     missing = [name for name in _OFFERS if not _present(name)]
     if missing and os.environ.get(_ALL) == "1":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +13,6 @@ import pytest
 from prometheus import (
     NAMESPACE,
     Document,
-    Exporter,
     Monitoring,
     Pod,
     Server,
@@ -102,9 +101,9 @@ class Log(NamedTuple):
 
     def bucket(self, quantile: float) -> tuple[float, float]:
         """Return between which bounds a quantile lies; the bucket without an upper bound answers with its lower one."""
-        rank = sorted(self.latencies)[int(quantile * len(self.latencies))]
-        above = [bound for bound in BOUNDS if bound >= rank]
-        return max(bound for bound in BOUNDS if bound < rank), min(above[0], BOUNDS[-2])
+        at = sorted(self.latencies)[math.ceil(quantile * len(self.latencies)) - 1]
+        upper = min(bound for bound in BOUNDS if bound >= at)
+        return max(bound for bound in BOUNDS if bound < at), min(upper, BOUNDS[-2])
 
 
 class ModelServer:
@@ -114,8 +113,7 @@ class ModelServer:
         self.registry = prometheus_client.CollectorRegistry()
         self.log = self.birth = Log()
         self._blocks = [
-            self._histogram(f"request_{block}_seconds")
-            for block in ("preprocess", "predict", "postprocess", "explain")
+            self._histogram(f"request_{block}_seconds") for block in ("preprocess", "predict", "postprocess", "explain")
         ]
         self._clicks, self._impressions = self._counter("clicks"), self._counter("impressions")
         self._failures = None if variant == "bare" else self._counter("failures", "reason")
@@ -124,14 +122,10 @@ class ModelServer:
             self._born()
         serving, thread = prometheus_client.start_http_server(0, "127.0.0.1", self.registry)
         self.address = f"127.0.0.1:{serving.server_port}"
-
-        def stop() -> None:
-            serving.shutdown()
-            serving.server_close()
-            thread.join()
-
-        self.stop = stop
-        stack.callback(stop)
+        ends = stack.enter_context(ExitStack())
+        for end in (thread.join, serving.server_close, serving.shutdown):
+            ends.callback(end)
+        self.stop = ends.close
 
     def _histogram(self, name: str) -> prometheus_client.Histogram:
         return prometheus_client.Histogram(name, name, ["model_name"], registry=self.registry)
@@ -191,16 +185,13 @@ class Counted(NamedTuple):
     late: int
     seconds: float
 
-    def times(self, factor: int) -> Counted:
-        """Return multiples; none at all is what the first scrape sees."""
-        return Counted(*(factor * count for count in self))  # type: ignore[arg-type]
-
 
 COUNTED = {
     "v1": Counted(1000, 50, 200, 100, 700.0),
     "v2": Counted(600, 90, 24, 12, 480.0),
     "faultless": Counted(400, 0, 0, 0, 60.5),
 }
+GATEWAYS = 2
 INFINITY = float("inf")
 Labels = dict[str, str]
 
@@ -232,9 +223,7 @@ class Buckets(NamedTuple):
 
 
 # Python clients write 1.0, Go writes 1 and 3.6e+06, Envoy 1 and 3600000.
-PYTHON = Buckets(
-    tuple(map(float, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10))), 1.0
-)
+PYTHON = Buckets(tuple(map(float, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10))), 1.0)
 GO = PYTHON._replace(spelling="{:g}")
 GO_MILLISECONDS = Buckets(
     (5, 10, 20, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 900, 1000, 2000, 5000)
@@ -295,9 +284,7 @@ def _vllm_times(counted: Counted) -> list[str]:
         *VLLM.lines(
             "vllm:e2e_request_latency_seconds", labels, counted.total - counted.slow, counted.slow, counted.seconds
         ),
-        *VLLM_FIRST.lines(
-            "vllm:time_to_first_token_seconds", labels, counted.total - counted.late, counted.late, 1
-        ),
+        *VLLM_FIRST.lines("vllm:time_to_first_token_seconds", labels, counted.total - counted.late, counted.late, 1),
     ]
 
 
@@ -375,10 +362,11 @@ def knative_legacy(counted: Counted) -> list[str]:
     ]
 
 
-def istio(name: str, counted: dict[str, Counted]) -> list[str]:
+def istio(_: Monitoring) -> list[str]:
+    """What goes to variants, seen from either end, and beside it what goes elsewhere."""
     found = []
-    services = {f"{name}-{variant}-predictor": one for variant, one in counted.items()}
-    services |= {"shop-v1-predictor": Counted(9, 9, 9, 9, 9.0), f"{name}-v1-predictor-default": Counted(9, 9, 9, 9, 9.0)}
+    services = {f"with-istio-{variant}-predictor": one for variant, one in COUNTED.items()}
+    services |= dict.fromkeys(("shop-v1-predictor", "with-istio-v1-predictor-default"), Counted(9, 9, 9, 9, 9.0))
     for service, one in services.items():
         for reporter, share in (("source", 1), ("destination", 3)):
             labels = {
@@ -402,13 +390,14 @@ def istio(name: str, counted: dict[str, Counted]) -> list[str]:
     return found
 
 
-def envoy_gateway(name: str, counted: dict[str, Counted]) -> list[str]:
-    rule = f"httproute/{NAMESPACE}/{name}-experiment/rule"
-    # One rule for each variant's header comes first; the split is behind them.
-    clusters = {f"{rule}/{len(counted)}/backend/{index}": one for index, one in enumerate(counted.values())}
+def envoy_gateway(watched: Monitoring) -> list[str]:
+    """Backends of the split and, beside it, what testers ask for by header, copies, and another experiment."""
     noise = Counted(77, 7, 7, 7, 7.0)
-    clusters |= {f"{rule}/{index}/backend/0": noise for index in range(len(counted))}
-    clusters |= {f"{rule}/{len(counted)}-mirror-0": noise, f"httproute/{NAMESPACE}/shop-experiment/rule/3/backend/0": noise}
+    clusters = dict.fromkeys(watched.clusters, noise)
+    clusters |= {cluster: COUNTED[variant] for cluster, (variant, split) in watched.clusters.items() if split}
+    clusters |= {
+        f"httproute/{NAMESPACE}/{name}/rule/3-mirror-0": noise for name in ("with-envoy-gateway-experiment", "shop")
+    }
     found = []
     for cluster, one in clusters.items():
         labels = {"envoy_cluster_name": cluster}
@@ -426,7 +415,7 @@ class Exposed(NamedTuple):
     """How a source is exposed: by pods of a runtime at a port, or by a gateway for all variants at once."""
 
     pod: Callable[[Counted], list[str]] | None = None
-    gateway: Callable[[str, dict[str, Counted]], list[str]] | None = None
+    gateway: Callable[[Monitoring], list[str]] | None = None
     buckets: Buckets = PYTHON
     first: Buckets = VLLM_FIRST
     model: tuple[str, str, str] = ("sklearn", "kserve-sklearnserver", "v2")
@@ -497,101 +486,445 @@ def truths(source: str) -> dict[str, Vector]:
 
 
 class World(NamedTuple):
-    """A Prometheus that has scraped everything often enough; `scrapes` is how often at least."""
+    """A Prometheus that has scraped everything, some of it more often than other."""
 
     server: Server
-    folder: Path
     shop: Monitoring
     logs: dict[str, Log]
     births: dict[str, Log]
     sources: dict[str, Monitoring]
-    scrapes: float
+    moving: Callable[[int], Monitoring]
 
-    def counts(self, expr: str, truth: Vector, seconds: float = 1.0) -> None:
-        """Compare counts in a window, or rates over so many seconds, with what was counted.
+    @property
+    def counted(self) -> dict[str, Log]:
+        """Return what Prometheus can know of the shop's variants."""
+        return {variant: log.since(self.births[variant]) for variant, log in self.logs.items()}
+
+    def slack(self, series: str = 'request_preprocess_seconds_count{experiment="shop"}') -> Vector:
+        """Return how much too high counts may be by variant, relative to themselves.
 
         Prometheus extends what it saw by up to 1.1 scrape intervals at the end of a window and half of one at its start.
         """
+        seen = self.server.vector(f"min by (variant) (count_over_time({series}[1h]))")
+        return {variant: 1.6 / (number - 1) for variant, number in seen.items()}
+
+    def is_count(self, expr: str, truth: Vector, slack: Vector, seconds: float = 1.0) -> None:
+        """Compare counts in a window, or rates over so many seconds, with what was counted."""
         found = self.server.vector(expr)
         assert found.keys() == truth.keys(), expr
         for variant, count in truth.items():
-            assert count <= found[variant] * seconds * (1 + 1e-9), (expr, found, truth)
-            assert found[variant] * seconds <= count * (1 + self.slack), (expr, found, truth)
+            low, high = count * (1 - 1e-9), count * (1 + slack[variant])
+            assert low <= found[variant] * seconds <= high, (expr, found, truth)
 
-    def shares(self, expr: str, counts: Vector) -> None:
+    def is_share(self, expr: str, truth: Vector, slack: Vector) -> None:
         """Compare shares, which are quotients of counts."""
-        found, total = self.server.vector(expr), sum(counts.values())
-        assert found == pytest.approx({one: count / total for one, count in counts.items()}, rel=self.slack)
-        assert sum(found.values()) == pytest.approx(1)
-
-    @property
-    def slack(self) -> float:
-        """How much too high a count may be, relative to itself."""
-        return 1.6 / (self.scrapes - 1)
+        found, total = self.server.vector(expr), sum(truth.values())
+        most = sum(count * (1 + slack[variant]) for variant, count in truth.items())
+        assert found.keys() == truth.keys(), expr
+        for variant, count in truth.items():
+            assert count / most <= found[variant] <= count * (1 + slack[variant]) / total, (expr, found, truth)
+        assert sum(found.values()) == pytest.approx(1), expr
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     with ExitStack() as stack:
-        found = rendered(folder / "shop", environment(interval="1s"), SHOP)
+        shop = rendered(folder / "shop", environment(interval="1s"), SHOP)
         servers = {variant: ModelServer(stack, variant) for variant in SPLIT}
-        pods = [_pod("shop", variant, found, servers[variant].address) for variant in SPLIT]
-        stranger = pods[0]._replace(
-            name="stranger", labels={**pods[0].labels, "penstock.dev/experiment": "another"}, ports={("http1", 8080): ""}
-        )
-        configs = scrape_configs(found.monitor, [*pods, stranger])
-        factor = 0
+        pods = [_pod("shop", shop, variant, {("http1", 8080): servers[variant].address}) for variant in SPLIT]
+        stranger = pods[0]._replace(name="stranger", labels={**pods[0].labels, "penstock.dev/experiment": "another"})
+        configs = scrape_configs(shop.monitor, [*pods, stranger])
 
-        def counted() -> int:
-            return factor
-
+        traffic: list[str] = []  # empty until all exporters were scraped at zero
         sources = {source: rendered(folder / source, *documents(source)) for source in SOURCES}
         for source, watched in sources.items():
-            configs += _source(stack, source, watched, counted)
+            configs += _scraped(stack, source, watched, traffic)
+
+        def moving(percent: int) -> Monitoring:
+            """Render an experiment whose first variants share so many percent, and put its rules in place."""
+            split = {"a": percent, "b": 90 - percent, "c": 10}
+            found = rendered(folder / "moving", environment(interval="1s"), experiment("moving", split, {}))
+            write(folder / "moving.yml", found.rules)
+            return found
+
+        moving(60)
+        rules = {name: write(folder / f"{name}.yml", one.rules) for name, one in {"shop": shop, **sources}.items()}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [
-                write(folder / f"{name}.yml", one.rules) for name, one in {"rules": found, **sources}.items()
-            ],
+            "rule_files": [*rules.values(), "moving.yml"],
             "scrape_configs": configs,
         }
         running = stack.enter_context(server(folder, config))
+        until(lambda: _all_up(running), "all exporters are scraped")
+        traffic.append("flows")
+        births = _live(running, servers)
+        found = World(running, shop, {name: one.log for name, one in servers.items()}, births, sources, moving)
+        until(lambda: found.slack()["late"] < 0.25, "the youngest was scraped often enough")
+        yield found
+
+
+def _pod(name: str, watched: Monitoring, variant: str, listening: dict[tuple[str, int], str]) -> Pod:
+    """Return a pod of a variant, with the ports that KServe declares beside those at which an exporter listens."""
+    predictor = watched.predictors[variant]
+    declared = {(port["name"], port["containerPort"]): "" for port in predictor["model"]["ports"]}
+    return Pod(f"{name}-{variant}", predictor["labels"], {**declared, ("agent-port", 9081): "", **listening})
+
+
+def _scraped(stack: ExitStack, source: str, watched: Monitoring, traffic: list[str]) -> list[Document]:
+    """Start the exporters of a source, and return how they are scraped."""
+    exposed, name = EXPOSED[source], f"with-{source}"
+
+    def serving(lines: list[str]) -> str:
+        still = [f"{one.rpartition(' ')[0]} 0" for one in lines]
+        return stack.enter_context(exporter(lambda: "\n".join([*(lines if traffic else still), ""])))
+
+    if exposed.gateway:
+        labels = {"namespace": "gateways", "job": source}
+        lines = exposed.gateway(watched)
+        targets = [serving(lines) for _ in range(GATEWAYS)]
+        return [{"job_name": source, "static_configs": [{"targets": targets, "labels": labels}]}]
+    assert exposed.pod
+    pods = []
+    for variant, counted in COUNTED.items():
+        listening = {exposed.port: serving(exposed.pod(counted))}
+        if SOURCES[source].knative:
+            listening |= {("user-port", 8080): serving(kserve(counted)), ("queue-port", 8012): ""}
+        pods.append(_pod(name, watched, variant, listening))
+    return scrape_configs(watched.monitor, pods)
+
+
+def _all_up(running: Server) -> bool:
+    targets = running.targets()
+    return bool(targets) and all(target["health"] == "up" for target in targets)
+
+
+def _live(running: Server, servers: dict[str, ModelServer]) -> dict[str, Log]:
+    """Let requests come; one variant is born late, another dies. Return what each had counted when first seen."""
+
+    def turn(requests: int, *variants: str) -> None:
+        for variant in variants:
+            servers[variant].serve(requests * SPLIT[variant])
+        logged = {variant: float(servers[variant].log.requests) for variant in variants}
         seen = 'sum by (variant) (request_preprocess_seconds_count{experiment="shop"})'
+        until(lambda: running.vector(seen) == logged, f"Prometheus has seen {logged}")
 
-        def settled() -> bool:
-            logged = {variant: float(one.log.requests) for variant, one in servers.items() if one.log.requests}
-            quiet = {variant: 0.0 for variant in SPLIT if variant not in ("late", *logged)}
-            return running.vector(seen) == logged | quiet
+    turn(0, "v1", "v2", "bare", "dead")
+    turn(3, "v1", "v2", "bare", "dead")
+    turn(5, "v1", "v2", "bare", "dead")
+    servers["dead"].stop()
+    until(lambda: running.query('up{experiment="shop",variant="dead"} == 0'), "a variant died")
+    turn(2, "v1", "v2", "bare", "late")
+    births = {variant: servers[variant].log if variant == "late" else Log() for variant in SPLIT}
+    turn(6, "v1", "v2", "bare", "late")
+    return births
 
-        targets = sum(len(one["static_configs"]) for one in configs)
-        until(lambda: running.query("count(up == 1) > 0") and _all_up(running), "all exporters are scraped")
-        until(settled, "all series begin at zero")
-        assert len(running.targets()) < targets
-        factor = 1
-        for turn in range(4):
-            for variant, one in servers.items():
-                if variant == "late" and turn < 2:
-                    continue
-                if variant == "dead" and turn > 1:
-                    one.stop()
-                    continue
-                one.serve(12 * SPLIT[variant])
-            if turn < 2:
-                until(settled, f"turn {turn} was scraped")
-                continue
-            if turn == 2:
-                until(lambda: running.query('up{variant="dead"} == 0'), "a variant is dead")
-                until(lambda: _late(running, servers["late"]), "a variant was born")
-                servers["late"].birth = servers["late"].log
-                continue
-            until(lambda: _late(running, servers["late"]), "the last turn was scraped")
-        yield World(
-            running,
-            folder,
-            found,
-            {variant: one.log for variant, one in servers.items()},
-            {variant: one.birth for variant, one in servers.items()},
-            sources,
-            until(lambda: _scrapes(running), "enough scrapes"),
-        )
+
+def test_pods_are_scraped_at_the_port_of_their_metrics_and_no_others(world: World) -> None:
+    found = [(one["labels"].get("experiment", ""), one["labels"].get("variant", "")) for one in world.server.targets()]
+    wanted = [("shop", variant) for variant in SPLIT]
+    for source, exposed in EXPOSED.items():
+        ports = 2 if SOURCES[source].knative else 1
+        wanted += [(f"with-{source}", variant) for variant in COUNTED] * ports if exposed.pod else [("", "")] * GATEWAYS
+    assert sorted(found) == sorted(wanted)
+
+
+def test_every_query_of_the_dashboard_tells_the_truth(world: World) -> None:
+    counted, slack = world.counted, world.slack()
+    requests = {variant: float(log.requests) for variant, log in counted.items()}
+    metrics = {name: {variant: log.values()[name] for variant, log in counted.items()} for name in METRICS}
+    kinds = {
+        "clicks": "ratio",
+        "errors": "ratio",
+        "failures": "ratio",
+        "slow": "share above 0.25 s",
+        "time": "mean",
+    }
+    shares = {variant: share / 100 for variant, share in SPLIT.items()}
+    checks: dict[tuple[str, str], Callable[[str], None]] = {
+        ("Scoreboard", "Declared"): lambda expr: _equal(world.server.vector(expr), shares),
+        ("Scoreboard", "Observed"): lambda expr: world.is_share(expr, requests, slack),
+        ("Scoreboard", "Requests"): lambda expr: world.is_count(expr, requests, slack),
+        ("Share of requests: declared and observed", "A"): lambda expr: world.is_share(expr, requests, slack),
+        ("Share of requests: declared and observed", "B"): lambda expr: _equal(world.server.vector(expr), shares),
+        ("Requests per second", "A"): lambda expr: world.is_count(expr, requests, slack, SHORT),
+        ("slow: 95th percentile", "A"): lambda expr: _within(world.server.vector(expr), counted),
+        ("Sample ratio mismatch", "A"): lambda expr: _mismatch(world, expr),
+    }
+    for name, truth in metrics.items():
+
+        def check(expr: str, truth: Vector = truth) -> None:
+            _almost(world.server.vector(expr), truth, slack)
+
+        checks[name and "Scoreboard", name] = checks[f"{name} ({kinds[name]})", "A"] = check
+    assert {(one.panel, one.column or one.ref) for one in world.shop.targets} == checks.keys()
+    for target in world.shop.targets:
+        checks[target.panel, target.column or target.ref](instant(target.expr))
+
+
+METRICS = ("clicks", "errors", "failures", "slow", "time")
+
+
+def _equal(found: Vector, truth: Vector) -> None:
+    assert found == pytest.approx(truth, rel=1e-9)
+
+
+def _almost(found: Vector, truth: Vector, slack: Vector) -> None:
+    """Compare ratios: exact, but for a variant whose counters were born above zero."""
+    assert found.keys() == truth.keys()
+    for variant, value in truth.items():
+        assert found[variant] == pytest.approx(value, rel=slack[variant] if variant == "late" else 1e-9), variant
+
+
+def _within(found: Vector, counted: dict[str, Log]) -> None:
+    assert found.keys() == counted.keys()
+    for variant, log in counted.items():
+        low, high = log.bucket(0.95)
+        assert low <= found[variant] <= high, (variant, found)
+
+
+def _mismatch(world: World, expr: str) -> None:
+    """Pearson's statistic of the requests as they are recorded, which is not quite as they were counted."""
+
+    def agree() -> bool:
+        now = time.time()
+        observed = {one.labels["variant"]: one.value for one in world.server.query(world_requests, now)}
+        (found,) = world.server.query(expr, now)
+        assert found.labels == {"__name__": names.SRM, "namespace": NAMESPACE, "experiment": "shop"}
+        total = sum(observed.values())
+        wanted = {variant: total * share / 100 for variant, share in SPLIT.items()}
+        truth = sum((observed[variant] - count) ** 2 / count for variant, count in wanted.items())
+        return found.value == pytest.approx(truth, rel=1e-9)
+
+    world_requests = f'{names.REQUESTS}{{experiment="shop"}}'
+    until(agree, "both are of one evaluation")
+
+
+def test_recording_rules_record_the_truth(world: World) -> None:
+    counted, slack = world.counted, world.slack()
+    requests = {variant: float(log.requests) for variant, log in counted.items()}
+
+    def of(name: str, metric: str = "") -> str:
+        own = f',metric="{metric}"' if metric else ""
+        return f'sum by (variant) ({name}{{experiment="shop",namespace="{NAMESPACE}"{own}}})'
+
+    world.is_count(of(names.REQUESTS), requests, slack)
+    most = dict.fromkeys(SPLIT, max(slack.values()))
+    expected = {variant: sum(requests.values()) * share / 100 for variant, share in SPLIT.items()}
+    world.is_count(of(names.EXPECTED), expected, most)
+    _equal(world.server.vector(of(names.WEIGHT)), {variant: share / 100 for variant, share in SPLIT.items()})
+    for metric in METRICS:
+        truth = {variant: log.values()[metric] for variant, log in counted.items()}
+        for name in (names.SHORT, names.LONG):
+            _almost(world.server.vector(of(name, metric)), truth, slack)
+        if metric in ("errors", "failures", "slow"):
+            events = {variant: share * requests[variant] for variant, share in truth.items()}
+            world.is_count(of(names.EVENTS, metric), events, slack)
+
+
+def test_all_rules_work_and_nobody_is_woken_in_the_first_minutes(world: World) -> None:
+    found = world.server.rules()
+    assert {rule["health"] for rule in found} == {"ok"}, [rule for rule in found if rule["health"] != "ok"]
+    assert {rule["state"] for rule in found if rule["type"] == "alerting"} <= {"inactive", "pending"}
+
+
+def test_what_a_counter_begins_with_is_not_counted(world: World) -> None:
+    """Nothing tells Prometheus that a counter first seen at 20 was at 0 before."""
+    born = world.births["late"].requests
+    seen = world.server.vector('sum by (variant) (request_preprocess_seconds_count{experiment="shop",variant="late"})')
+    assert born > 0
+    assert seen == {"late": born + world.counted["late"].requests}
+
+
+def test_a_dead_variant_is_shown_with_what_it_had_counted(world: World) -> None:
+    gone = world.server.query('request_preprocess_seconds_count{experiment="shop",variant="dead"}')
+    (shown,) = (one.expr for one in world.shop.targets if (one.panel, one.column) == ("Scoreboard", "Requests"))
+    assert gone == []
+    assert world.server.vector(instant(shown))["dead"] >= world.logs["dead"].requests > 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_ready_made_metric_tells_the_truth(source: str, world: World) -> None:
+    watched, name = world.sources[source], f"with-{source}"
+    factor = GATEWAYS if EXPOSED[source].gateway else 1
+    requests = {variant: float(factor * one.total) for variant, one in COUNTED.items()}
+    slack = dict.fromkeys(COUNTED, max(world.slack('up{variant=~"v.+|faultless"}').values()))
+    queries = {(one.panel, one.column or one.ref): instant(one.expr) for one in watched.targets}
+    world.is_count(queries["Scoreboard", "Requests"], requests, slack)
+    world.is_count(queries["Requests per second", "A"], requests, slack, SHORT)
+    world.is_share(queries["Scoreboard", "Observed"], requests, slack)
+    for panel, truth in truths(source).items():
+        _equal(world.server.vector(queries.pop((panel, "A"))), truth)
+    for metric in SOURCES[source].presets:
+        record = f'sum by (variant) ({names.LONG}{{experiment="{name}",metric="{metric}"}})'
+        _equal(world.server.vector(record), world.server.vector(queries.pop(("Scoreboard", metric))))
+    left = {panel for panel, _ in queries}
+    assert left == {
+        "Scoreboard",
+        "Share of requests: declared and observed",
+        "Requests per second",
+        "Sample ratio mismatch",
+    }
+
+
+def test_a_change_of_weights_is_marked_and_nobody_is_accused(world: World) -> None:
+    (expr,) = world.moving(60).annotations
+    marked = expr.replace("$__rate_interval", "1m")
+    weights = f'sum by (variant) ({names.WEIGHT}{{experiment="moving"}})'
+    until(lambda: world.server.vector(weights), "weights are recorded")
+    assert world.server.vector(marked) == {}
+    world.moving(50)
+    world.server.reload()
+    until(lambda: world.server.vector(weights) == {"a": 0.5, "b": 0.4, "c": 0.1}, "new weights are recorded")
+    assert world.server.vector(marked) == {"a": 1, "b": 1}
+
+
+# Two hours of history, so that long windows are full
+
+
+class Replica(NamedTuple):
+    """A pod of a variant: requests a second, and when it began to count, in seconds before the end."""
+
+    variant: str
+    rate: float
+    born: int = 7200
+
+
+# The second pod of v1 restarts, and v2 gets another pod, within the last half hour.
+REPLICAS = (
+    Replica("v1", 4.0),
+    Replica("v1", 4.0, born=1000),
+    Replica("v2", 1.5),
+    Replica("v2", 0.5, born=600),
+)
+BEFORE = {1: Replica("v1", 4.0)}
+EVENTS = ("requests", "errors", "slow", "clicks")
+
+
+def happened(variant: str, number: int, begun: float) -> dict[str, bool]:
+    """Tell what became of a pod's request; v2 errs more in the last twenty minutes."""
+    later = begun > -1200
+    return {
+        "requests": True,
+        "errors": number % (10 if later and variant == "v2" else 25) == 3,
+        "slow": number % (5 if variant == "v1" else 4) == 1,
+        "clicks": number % (8 if variant == "v1" else 6) == 0,
+    }
+
+
+def history(end: int) -> tuple[list[str], dict[str, list[tuple[float, dict[str, bool]]]]]:
+    """Return scrapes in OpenMetrics' text format, and the log of every request, which ebb and flow."""
+    scrapes: list[str] = []
+    log: dict[str, list[tuple[float, dict[str, bool]]]] = {"v1": [], "v2": []}
+    for index, replica in enumerate(REPLICAS):
+        lives = [*([(BEFORE[index], replica.born + 25)] if index in BEFORE else []), (replica, 0)]
+        for life, ended in lives:
+            counts, number, owed = dict.fromkeys(EVENTS, 0), 0, 0.0
+            for second in range(-life.born, -ended + 1):
+                owed += life.rate * (1 + 0.4 * math.sin(second / 500))
+                while owed >= 1:
+                    owed, number = owed - 1, number + 1
+                    events = happened(life.variant, number, second)
+                    log[life.variant].append((second, events))
+                    for name, happens in events.items():
+                        counts[name] += happens
+                # Every pod has its own moment within thirty seconds, and a scrape may be late by one.
+                if (second + 7 * index) % 30 == (second // 30) % 2:
+                    scrapes += _scrape(life.variant, index, counts, end + second)
+    return scrapes, log
+
+
+def _scrape(variant: str, pod: int, counts: dict[str, int], at: float) -> list[str]:
+    labels = {"namespace": NAMESPACE, "experiment": "recommendation-model", "variant": variant, "pod": f"pod-{pod}"}
+    named = labels | {"model_name": "recommendation-model"}
+    answered, fast = counts["requests"] - counts["errors"], counts["requests"] - counts["slow"]
+    predict = Buckets(PYTHON.bounds, 0.25)
+    found = [
+        line("request_preprocess_seconds_count", counts["requests"], named),
+        line("request_postprocess_seconds_count", answered, named),
+        *predict.lines("request_predict_seconds", named, fast, counts["slow"], 0.2 * fast + 0.4 * counts["slow"]),
+        line("recommendation_clicks_total", counts["clicks"], labels),
+        line("recommendation_impressions_total", counts["requests"], labels),
+    ]
+    return [f"{one} {at}" for one in found]
+
+
+def test_two_hours_of_history_are_told_as_they_were(tmp_path: Path) -> None:
+    end = int(time.time()) // 7200 * 7200 - 7200
+    scrapes, log = history(end)
+    (tmp_path / "history.txt").write_text("\n".join([*scrapes, "# EOF", ""]), encoding="utf-8")
+    promtool("tsdb", "create-blocks-from", "openmetrics", "history.txt", "data", folder=tmp_path)
+    shipped = monitoring(REPOSITORY, "production", "recommendation-model", in_base=True)
+
+    def count(event: str, seconds: float) -> Vector:
+        """Count events in the last seconds."""
+        return {
+            variant: float(sum(events[event] for at, events in requests if at > -seconds))
+            for variant, requests in log.items()
+        }
+
+    def ratio(event: str, seconds: float) -> Vector:
+        total = count("requests", seconds)
+        return {variant: number / total[variant] for variant, number in count(event, seconds).items()}
+
+    def share(seconds: float) -> Vector:
+        total = count("requests", seconds)
+        return {variant: number / sum(total.values()) for variant, number in total.items()}
+
+    requests = count("requests", LONG)
+    declared = {"v1": 0.8, "v2": 0.2}
+    expected = {variant: sum(requests.values()) * part for variant, part in declared.items()}
+    truth: dict[tuple[str, str], Vector] = {
+        ("Scoreboard", "Declared"): declared,
+        ("Scoreboard", "Observed"): share(3600),
+        ("Scoreboard", "Requests"): count("requests", 3600),
+        ("Share of requests: declared and observed", "A"): share(SHORT),
+        ("Share of requests: declared and observed", "B"): declared,
+        ("Requests per second", "A"): {one: number / SHORT for one, number in count("requests", SHORT).items()},
+        (names.REQUESTS, ""): requests,
+        (names.EXPECTED, ""): expected,
+        (names.SRM, ""): {"": sum((requests[one] - number) ** 2 / number for one, number in expected.items())},
+    }
+    for metric, event, panel in (
+        ("click-through", "clicks", "click-through (ratio)"),
+        ("errors", "errors", "errors (ratio)"),
+        ("slow", "slow", "slow (share above 0.25 s)"),
+    ):
+        truth["Scoreboard", metric] = ratio(event, 3600)
+        truth[panel, "A"] = truth[names.SHORT, metric] = ratio(event, SHORT)
+        truth[names.LONG, metric] = ratio(event, LONG)
+        if metric != "click-through":
+            truth[names.EVENTS, metric] = count(event, LONG)
+    over = Buckets(PYTHON.bounds, 0.25)
+    total, slow = count("requests", SHORT), count("slow", SHORT)
+    truth["slow: 95th percentile", "A"] = {
+        variant: over.quantile(0.95, int(total[variant] - slow[variant]), int(slow[variant])) for variant in total
+    }
+    expressions = {(one.panel, one.column or one.ref): instant(one.expr) for one in shipped.targets}
+    expressions |= {
+        (one["record"], one["labels"].get("metric", "")): one["expr"] for one in shipped.recordings if "labels" in one
+    }
+    expressions |= {(one["record"], ""): one["expr"] for one in shipped.recordings if "labels" not in one}
+    del expressions["Sample ratio mismatch", "A"], expressions[names.WEIGHT, ""]
+    assert expressions.keys() == truth.keys()
+    with server(tmp_path, {"global": {"scrape_interval": "1h"}}) as running:
+        for key, expr in expressions.items():
+            found = {one.labels.get("variant", ""): one.value for one in running.query(resolved(expr, shipped), end)}
+            # A restart and a birth lose what came before the next scrape, and a window ends between two.
+            assert found == pytest.approx(truth[key], rel=0.15 if key[0] == names.SRM else 0.03), key
+
+
+def resolved(expr: str, watched: Monitoring) -> str:
+    """Put their expressions in the place of recorded series, in order of evaluation."""
+    place = f'namespace="{NAMESPACE}",experiment="recommendation-model"'
+    known: dict[str, list[str]] = {}
+    for rule in watched.recordings:
+        own = rule["expr"]
+        for name, terms in known.items():
+            own = own.replace(f"{name}{{{place}}}", f"({' or '.join(terms)})")
+        for label, value in rule.get("labels", {}).items():
+            own = f'label_replace({own}, "{label}", "{value}", "", "")'
+        known.setdefault(rule["record"], []).append(own)
+    for name, terms in reversed(known.items()):
+        expr = expr.replace(f"{name}{{{place}}}", f"({' or '.join(terms)})")
+    return expr

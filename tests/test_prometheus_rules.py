@@ -92,9 +92,7 @@ BROAD: dict[str, tuple[Document, Document]] = {
     **{
         source: (
             environment(knative=SOURCES[source].knative),
-            experiment(
-                "shop", traffic(2 + index % 4), ready_made(source) | OWN, requests={"use": source}
-            ),
+            experiment("shop", traffic(2 + index % 4), ready_made(source) | OWN, requests={"use": source}),
         )
         for index, source in enumerate(SOURCES)
     },
@@ -283,7 +281,9 @@ CASES = (
         ((60, {"a": {"failures": 0}, "b": {"failures": 0}, "c": {"failures": 0.016}}),),
         set(),
     ),
-    Case("three times as bad, but few failures", ((60, everybody(failures=0.004) | {"c": {"failures": 0.015}}),), set()),
+    Case(
+        "three times as bad, but few failures", ((60, everybody(failures=0.004) | {"c": {"failures": 0.015}}),), set()
+    ),
     Case("worse, but too few requests", ((60, rates(6, 3.2, 2.4) | {"b": {"rate": 3.2, "time": 0.4}}),), set()),
     Case(
         "worse, but too few requests of control",
@@ -552,7 +552,11 @@ def test_an_alert_says_in_words_what_is_wrong(
         "severity": "critical" if alert.startswith("Guardrail") else "warning",
         "variant": variant,
     }
-    only = [rule for rule in shop.alerts if rule["alert"] == f"Penstock{alert}" and rule["labels"].get("metric", "") == metric]
+    only = [
+        rule
+        for rule in shop.alerts
+        if rule["alert"] == f"Penstock{alert}" and rule["labels"].get("metric", "") == metric
+    ]
     narrowed = shop._replace(rules={"groups": [{**shop.group, "rules": [*shop.recordings, *only]}]})
     check = {
         "alertname": f"Penstock{alert}",
@@ -592,9 +596,7 @@ def values_of(folder: Path, counters: dict[str, str], checks: dict[str, dict[str
         {
             "expr": f"round({expr}, 0.000001)",
             "eval_time": "10m",
-            "exp_samples": [
-                {"labels": f'{{variant="{variant}"}}', "value": value} for variant, value in found.items()
-            ],
+            "exp_samples": [{"labels": f'{{variant="{variant}"}}', "value": value} for variant, value in found.items()],
         }
         for expr, found in checks.items()
     ]
@@ -649,12 +651,14 @@ def test_a_bound_is_found_however_the_exporter_writes_it(
 def test_own_labels_match_to_the_letter_but_for_the_star(tmp_path: Path) -> None:
     values = ['a"b', "c\\d", "e\nf", "{{ g }}", "[h]*", "ü.", " ", "x|y", "#$1^", "(*)+"]
     metric = {**RATIO, "events": {"metric": "answers_total", "labels": {"path": values}}}
-    found = rendered(tmp_path, environment(), experiment("shop", {"a": 100}, {"failures": metric}, requests={"metric": "answers_total"}))
+    found = rendered(
+        tmp_path,
+        environment(),
+        experiment("shop", {"a": 100}, {"failures": metric}, requests={"metric": "answers_total"}),
+    )
     hits = [value.replace("*", "anything") for value in values] + ["[h]", "()+"]
     misses = ["", "a", "ab", "x", "xy", "üx", "#", "h", "anything", 'a"b ', ' a"b', "ef", "{ g }"]
-    counters = {
-        f"answers_total{{{labels('a')},path={json.dumps(path)}}}": "0+1x10" for path in (*hits, *misses)
-    }
+    counters = {f"answers_total{{{labels('a')},path={json.dumps(path)}}}": "0+1x10" for path in (*hits, *misses)}
     share = round(len(hits) / len(hits + misses), 6)
     values_of(tmp_path, counters, {shown(found, "failures (ratio)"): {"a": share}})
 
@@ -662,7 +666,11 @@ def test_own_labels_match_to_the_letter_but_for_the_star(tmp_path: Path) -> None
 def test_only_variants_of_the_experiment_are_shown(tmp_path: Path) -> None:
     """A label of the user's own may hold anything: last year's version, or none at all."""
     requests = {"metric": "answers_total", "variantLabel": "version", "labels": {"model": "shop"}}
-    metric = {**RATIO, "events": {"metric": "answers_total", "labels": {"model": "shop", "status": "5*"}}, "variantLabel": "version"}
+    metric = {
+        **RATIO,
+        "events": {"metric": "answers_total", "labels": {"model": "shop", "status": "5*"}},
+        "variantLabel": "version",
+    }
     document = experiment("shop", {"a": 60, "b": 40}, {"failures": metric}, requests=requests)
     found = rendered(tmp_path, environment(), document)
     counters = {
@@ -682,7 +690,9 @@ def test_only_variants_of_the_experiment_are_shown(tmp_path: Path) -> None:
 
 
 def test_copies_for_a_shadow_are_no_share_of_requests(tmp_path: Path) -> None:
-    document = experiment("shop", {"a": 60, "b": 0, "c": 40}, {}, shadow={"variant": "b"}, requests={"metric": "answers_total"})
+    document = experiment(
+        "shop", {"a": 60, "b": 0, "c": 40}, {}, shadow={"variant": "b"}, requests={"metric": "answers_total"}
+    )
     found = rendered(tmp_path, environment(), document)
     counters = {f"answers_total{{{labels(one)}}}": f"0+{more}x10" for one, more in (("a", 60), ("b", 100), ("c", 40))}
     shares = {"a": 0.6, "c": 0.4}

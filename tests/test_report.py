@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from generator import report
 from generator.problems import WARNING, Place, Problem
 
-PROBLEM = Problem("PS303", Place("environments/p/experiments/x.yaml", 4, 2), "traffic sums to 90", "add 10", "spec.traffic")
-HOSTILE = "::error::x\n::set-output name=a::b\r%0A\x1b[31m\u202e<b>&\"]]>\x00 @team `x` |"
+PROBLEM = Problem(
+    "PS303", Place("environments/p/experiments/x.yaml", 4, 2), "traffic sums to 90", "add 10", "spec.traffic"
+)
+HOSTILE = '::error::x\n::set-output name=a::b\r%0A\x1b[31m\u202e<b>&"]]>\x00 @team `x` |'
 texts = st.text(max_size=40) | st.just(HOSTILE)
 problems = st.builds(
     Problem,
@@ -47,11 +49,16 @@ def test_sarif_names_the_place_and_explains_the_rule() -> None:
     assert run["tool"]["driver"]["rules"] == [
         {"id": "PS303", "shortDescription": {"text": "traffic does not sum to 100"}}
     ]
-    assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 4, "startColumn": 2}
+    assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {
+        "startLine": 4,
+        "startColumn": 2,
+    }
 
 
 def test_junit_fails_for_errors_only() -> None:
-    suite = ET.fromstring(report.problems([PROBLEM, PROBLEM._replace(severity=WARNING, message="w")], "junit"))
+    suite = ET.fromstring(
+        report.problems([PROBLEM, PROBLEM._replace(severity=WARNING, message="w")], "junit")
+    )
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert ET.fromstring(report.problems([], "junit")).get("failures") == "0"
 

@@ -60,9 +60,7 @@ def environment_problems(document: Document, environment: Environment) -> list[P
     ]
 
 
-def experiment_problems(
-    document: Document, experiment: Experiment, environment: Environment
-) -> list[Problem]:
+def experiment_problems(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """Partial mirroring is younger than mirroring; a variant's host must be a DNS label."""
     found = []
     routing = environment.routing
@@ -102,13 +100,23 @@ def planned(experiment: Experiment, environment: Environment, folder: str) -> It
     everyone = [_target(experiment, variant, 1) for variant in experiment.variants]
     forced = [Rule((target,), forced=target.variant) for target in everyone]
     yield _route(
-        experiment, environment, folder, names.route(experiment.name), experiment.hostname, [*forced, _split(experiment)]
+        experiment,
+        environment,
+        folder,
+        names.route(experiment.name),
+        experiment.hostname,
+        [*forced, _split(experiment)],
     )
     if environment.routing.variant_hosts:
         for target in everyone:
             host = names.host(experiment.name, environment.routing.domain, target.variant)
             yield _route(
-                experiment, environment, folder, names.route(experiment.name, target.variant), host, [Rule((target,))]
+                experiment,
+                environment,
+                folder,
+                names.route(experiment.name, target.variant),
+                host,
+                [Rule((target,))],
             )
 
 

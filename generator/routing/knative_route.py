@@ -36,9 +36,7 @@ def environment_problems(document: Document, environment: Environment) -> list[P
     ]
 
 
-def experiment_problems(
-    document: Document, experiment: Experiment, environment: Environment
-) -> list[Problem]:
+def experiment_problems(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """Knative gives a Route its host, and copies no requests."""
     found = []
     if experiment.shadow:

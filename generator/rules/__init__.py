@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 class Rule(Protocol):
     """A check; `document` only tells where a field stands."""
 
-    def __call__(
-        self, document: Document, experiment: Experiment, environment: Environment, /
-    ) -> list[Problem]:
+    def __call__(self, document: Document, experiment: Experiment, environment: Environment, /) -> list[Problem]:
         """Return what is wrong, in any order."""
 
 
@@ -48,9 +46,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(
-    document: Document, experiment: Experiment, environment: Environment, today: str
-) -> tuple[Problem, ...]:
+def check(document: Document, experiment: Experiment, environment: Environment, today: str) -> tuple[Problem, ...]:
     """Apply every rule; `today` is a date such as `2027-12-31`."""
     found = [problem for rule in RULES for problem in rule(document, experiment, environment)]
     return (*traffic.expiry(document, experiment, today), *found)

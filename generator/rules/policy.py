@@ -22,7 +22,10 @@ def storage(document: Document, experiment: Experiment, environment: Environment
     for variant in experiment.variants:
         uri, key = variant.storage_uri, "storageUri"
         if variant.storage:
-            uri, key = f"storage://{variant.storage.get('key', '')}/{variant.storage.get('path', '')}", "storage"
+            uri, key = (
+                f"storage://{variant.storage.get('key', '')}/{variant.storage.get('path', '')}",
+                "storage",
+            )
         elsewhere = environment.policy.storage is not None and bool(variant.storage.get("parameters"))
         if uri and (elsewhere or not permits(environment.policy.storage, uri)):
             found.append(

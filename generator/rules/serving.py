@@ -207,9 +207,7 @@ def resources(document: Document, experiment: Experiment, _: Environment) -> lis
     return found
 
 
-def _quantity(
-    document: Document, variant: Variant, part: str, name: str, amount: str, written: str | None
-) -> Problem:
+def _quantity(document: Document, variant: Variant, part: str, name: str, amount: str, written: str | None) -> Problem:
     path = setting(document, variant.name, "resources", part, name)
     if written is None:
         return document.problem(
@@ -262,8 +260,8 @@ def _halves(document: Document, variant: Variant) -> list[Problem]:
                 document.problem(
                     "PS360",
                     setting(document, variant.name, "resources", part, name),
-                    f"only the {part[:-1]} of {name} is set ({amount}); the runtime's own {other} of {default} stays, and the "
-                    "pod would be refused",
+                    f"only the {part[:-1]} of {name} is set ({amount}); the runtime's own {other} of {default} stays, "
+                    "and the pod would be refused",
                     f"set the {other} of {name} too",
                 )
             )
@@ -301,18 +299,14 @@ def _replica_mistakes(variant: Variant, mode: str) -> list[tuple[str, str, str]]
             )
         )
     if mode == kserve.STANDARD and bounds.minimum < 1:
-        found.append(
-            ("min", "in Standard mode KServe makes 1 of min 0: nothing scales to zero", "write `min: 1`")
-        )
+        found.append(("min", "in Standard mode KServe makes 1 of min 0: nothing scales to zero", "write `min: 1`"))
     if mode == kserve.STANDARD and bounds.minimum == bounds.maximum and (bounds.target or bounds.metric):
         key = "target" if bounds.target else "metric"
         found.append((key, f"min and max are equal, so nothing scales and {key} means nothing", f"remove {key}"))
     elif bounds.metric == "memory" and not bounds.target:
         found.append(("metric", "memory has no default target in KServe", "add target, for example `target: 80`"))
     if mode == kserve.STANDARD and (bounds.target or 0) > 100:
-        found.append(
-            ("target", f"target is a utilisation in percent, but is {bounds.target}", "use 1 to 100")
-        )
+        found.append(("target", f"target is a utilisation in percent, but is {bounds.target}", "use 1 to 100"))
     return found
 
 
@@ -350,33 +344,38 @@ def logger(document: Document, experiment: Experiment, _: Environment) -> list[P
 
 
 def _logger_mistakes(variant: Variant) -> list[tuple[tuple[str | int, ...], str, str]]:
-    log, found = variant.logger, []
+    log = variant.logger
+    found: list[tuple[tuple[str | int, ...], str, str]] = []
     if log is None:
         return []
-    keys: tuple[str | int, ...]
     for key, value in (("mode", log.mode), ("url", log.url)):
         if not value:
             found.append(((), f"the logger has no {key}, and KServe has no default", f"add {key}"))
     for index, header in enumerate(log.headers):
         form = "-".join(part[:1].upper() + part[1:].lower() for part in header.split("-"))
         if form != header:
-            keys = ("metadataHeaders", index)
             found.append(
-                (keys, f"KServe's agent compares header names exactly, and never sees `{header}`", f"write `{form}`")
+                (
+                    ("metadataHeaders", index),
+                    f"KServe's agent compares header names exactly, and never sees `{header}`",
+                    f"write `{form}`",
+                )
             )
     annotations = dict(variant.pod_annotations)
     for index, name in enumerate(log.annotations):
         if "," in annotations.get(name, ""):
-            keys = ("metadataAnnotations", index)
             found.append(
-                (keys, f"annotation `{name}` holds a comma, at which KServe's agent exits", "remove the comma, or the entry")
+                (
+                    ("metadataAnnotations", index),
+                    f"annotation `{name}` holds a comma, at which KServe's agent exits",
+                    "remove the comma, or the entry",
+                )
             )
     blob = not log.url.startswith("http")
     if log.url and blob != bool(log.storage):
-        keys = ("url",)
         found.append(
             (
-                keys,
+                ("url",),
                 f"logging to `{log.url}` {'needs' if blob else 'takes no'} storage",
                 "add storage with path, key and parameters" if blob else "remove storage, or log to s3, gs or abfs",
             )
@@ -449,7 +448,7 @@ def reserved(document: Document, experiment: Experiment, _: Environment) -> list
 def _owner(name: str) -> str:
     if name == names.ENDPOINT_LABEL or name.startswith("penstock.dev/"):
         return "Penstock"
-    if name.split("/")[0].endswith(("serving.kserve.io", "networking.kserve.io", "knative.dev")) or name in (
+    if name.partition("/")[0].endswith(("serving.kserve.io", "networking.kserve.io", "knative.dev")) or name in (
         "component",
         "app",
     ):

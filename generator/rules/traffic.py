@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from generator import names
@@ -58,14 +59,12 @@ def expiry(document: Document, experiment: Experiment, today: str) -> list[Probl
 
 def hostname(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """KServe computes hosts of its own from the same domain; equal matches on one host go to the oldest route."""
-    routing, namespace = environment.routing, environment.namespace
+    namespace = environment.namespace
     found = []
     owned = {
         host: variant.name
         for variant in experiment.variants
-        for host in names.kserve_hosts(
-            names.isvc(experiment.name, variant.name), namespace, environment.routing.domain
-        )
+        for host in names.kserve_hosts(names.isvc(experiment.name, variant.name), namespace, environment.routing.domain)
     }
     if experiment.hostname in owned:
         found.append(
@@ -136,7 +135,7 @@ def rollout(document: Document, experiment: Experiment, _: Environment) -> list[
             f"step {later} does not grow from {earlier}",
             "write the steps in growing order, each once",
         )
-        for index, (earlier, later) in enumerate(zip(steps, steps[1:], strict=False), 1)
+        for index, (earlier, later) in enumerate(pairwise(steps), 1)
         if later <= earlier
     ]
     candidate = experiment.candidates[0]

@@ -44,8 +44,8 @@ def chart(repository: Path, target: Path) -> None:
             file.writelines(_item(one) for one in values)
 
 
-def kustomize(repository: Path, target: Path, one_root_of: int) -> None:
-    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and one root of so many."""
+def kustomize(repository: Path, target: Path, of_one_root: Path) -> None:
+    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and one for another repository."""
     for shape, names in _shapes(repository).items():
         base = documents.texts(repository, names[0])
         files = {f"{index}.yaml": text for index, text in enumerate(base)}
@@ -53,10 +53,14 @@ def kustomize(repository: Path, target: Path, one_root_of: int) -> None:
         objects = [documents.load(text) for text in base]
         for name in names:
             _overlay(target / "overlays" / name, shape, objects, documents.texts(repository, name))
-    overlays = [f"../../overlays/{name}" for name in documents.names(repository)]
+    overlays = _overlays(repository)
     for start in range(0, len(overlays), ROOT_OF):
         _write(target / "roots" / f"{start:05d}", {}, resources=overlays[start : start + ROOT_OF])
-    _write(target / "one" / "root", {}, resources=overlays[:one_root_of])
+    _write(target / "one" / "root", {}, resources=_overlays(of_one_root))
+
+
+def _overlays(repository: Path) -> list[str]:
+    return [f"../../overlays/{name}" for name in documents.names(repository)]
 
 
 def _shapes(repository: Path) -> dict[str, list[str]]:

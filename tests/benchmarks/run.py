@@ -96,7 +96,7 @@ def _make_peers(space: Workspace, needed: set[str]) -> None:
     if needed & {"helm", "helm-1"}:
         peers.chart(space.rendered(space.experiments), space.chart)
     if needed & {"kustomize", "kustomize-root"}:
-        peers.kustomize(space.rendered(space.experiments), space.kustomize, space.one_root)
+        peers.kustomize(space.rendered(space.experiments), space.kustomize, space.rendered(space.one_root))
 
 
 def _measure(space: Workspace, needed: list[Tool], rounds: int, apart: Executor) -> Rounds:

@@ -6,80 +6,62 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from repositories import Case
 from vocabulary import texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hypothesis.strategies import DrawFn
+    from hypothesis.strategies import DrawFn, SearchStrategy
     from repositories import Document
 
-_odd_values = (
-    st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}}, "2027-01-01")) | texts
+_values: SearchStrategy[Any] = st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}})) | texts
+_keys = st.sampled_from(("x", "spec", "", "on", "a b", "__class__", "name")) | texts
+_syntax = st.sampled_from(
+    ("", "\t", "\n", "---\n", "&a [*a]", "*a", "!!python/name:os.abort ", "\0", ": ", "- ", "{" * 60, "\ufeff")
 )
-_odd_keys = st.sampled_from(("x", "spec", "", "on", "a b", "__class__", "${x}")) | texts
 
 
 @st.composite
-def broken(draw: DrawFn, case: Case) -> Case:
-    """Damage one of the documents in one to three places; it may be lucky and stay valid."""
-    case = copy.deepcopy(case)
-    document = draw(st.sampled_from(case))
+def broken(draw: DrawFn, document: Document) -> Document:
+    """Drop, replace, rename, insert or copy in one to three places; with luck the document stays valid."""
+    document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
-        _damage(draw, document)
-    return case
+        places = [*_places(document)]
+        if places:
+            node, key = draw(st.sampled_from(places))
+            (_damage_list if isinstance(node, list) else _damage_map)(draw, node, key, places)
+    return document
 
 
-def _damage(draw: DrawFn, document: Document) -> None:
-    """Drop, replace, rename, insert or repeat; names of file and folder stay as they are."""
-    nodes = [(node, key) for node, key in _entries(document) if node is not document["metadata"]]
-    node, key = draw(st.sampled_from(nodes))
-    if isinstance(node, list):
-        change = draw(st.sampled_from(("drop", "replace", "insert")))
-        place = slice(key, key + (change != "insert"))
-        node[place] = [] if change == "drop" else [draw(_odd_values)]
-        return
-    change = draw(st.sampled_from(("drop", "replace", "rename", "insert", "move")))
-    if change == "replace":
-        node[key] = draw(_odd_values)
-    elif change == "rename":
-        node[draw(_odd_keys)] = node.pop(key)
-    elif change == "insert":
-        node[draw(_odd_keys)] = draw(_odd_values)
-    elif change == "move":
-        other, elsewhere = draw(st.sampled_from(nodes))
+def _damage_map(draw: DrawFn, node: Document, key: str, places: list[tuple[Any, Any]]) -> None:
+    change = draw(st.sampled_from(("drop", "replace", "rename", "insert", "copy")))
+    if change in ("drop", "rename"):
+        value = node.pop(key)
+        node |= {draw(_keys): value} if change == "rename" else {}
+    elif change == "copy":
+        other, elsewhere = draw(st.sampled_from(places))
         node[key] = copy.deepcopy(other[elsewhere])
-    elif node is not document or key != "metadata":
-        del node[key]
+    else:
+        node[key if change == "replace" else draw(_keys)] = draw(_values)
 
 
-def _entries(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every map or list with each of its keys or indices."""
+def _damage_list(draw: DrawFn, node: list[Any], index: int, _: list[tuple[Any, Any]]) -> None:
+    change = draw(st.sampled_from(("drop", "replace", "insert")))
+    node[index : index + (change != "insert")] = [] if change == "drop" else [draw(_values)]
+
+
+def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each map or list with each of its keys or indices."""
     for key in range(len(node)) if isinstance(node, list) else [*node]:
         yield node, key
         if isinstance(node[key], dict | list):
-            yield from _entries(node[key])
+            yield from _places(node[key])
 
 
 @st.composite
 def garbled(draw: DrawFn, text: str) -> bytes:
-    """Damage the bytes of a text: cut, repeat, or put in what YAML takes for syntax."""
-    raw = text.encode()
-    start = draw(st.integers(0, len(raw)))
-    end = draw(st.integers(start, min(start + 40, len(raw))))
-    syntax = (
-        b"",
-        b"\t",
-        b"\n",
-        b"---\n",
-        b"&a [*a]",
-        b"*a",
-        b"!!python/name:os.abort ",
-        b"\xff",
-        b"\0",
-        b": ",
-        b"{" * 60,
-    )
-    middle = draw(st.sampled_from(syntax) | texts.map(str.encode) | st.just(raw[start:end] * 2))
-    return raw[:start] + middle + raw[end:]
+    """Cut, repeat, or put in what YAML takes for syntax, or bytes that are no text."""
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, min(start + 40, len(text))))
+    middle = draw(_syntax | texts | st.just(text[start:end] * 2)).encode()
+    return text[:start].encode() + middle + draw(st.sampled_from((b"", b"\xff", b"\xc3"))) + text[end:].encode()

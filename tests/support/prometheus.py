@@ -55,6 +55,7 @@ class Monitoring(NamedTuple):
     monitor: Document
     dashboard: Document
     predictors: dict[str, Document]
+    route: Document
 
     @property
     def group(self) -> Document:
@@ -86,6 +87,17 @@ class Monitoring(NamedTuple):
                 for one in panel["targets"]
             ]
         return tuple(found)
+
+    @property
+    def clusters(self) -> dict[str, tuple[str, bool]]:
+        """Clusters that Envoy Gateway makes of the route (internal/ir/xds.go): the variant, and whether requests are split."""
+        place = f"httproute/{self.route['metadata']['namespace']}/{self.route['metadata']['name']}"
+        start, end = len(self.route["metadata"]["name"].removesuffix("experiment")), len("-predictor")
+        return {
+            f"{place}/rule/{index}/backend/{number}": (backend["name"][start:-end], "headers" not in rule["matches"][0])
+            for index, rule in enumerate(self.route["spec"]["rules"])
+            for number, backend in enumerate(rule["backendRefs"])
+        }
 
     @property
     def annotations(self) -> tuple[str, ...]:
@@ -162,12 +174,14 @@ def monitoring(root: Path, environment: str, experiment: str, *, in_base: bool =
 
 
 def _monitoring(objects: list[Document]) -> Monitoring:
-    kinds: dict[str, Document] = {one["kind"]: one for one in objects}
+    kinds: dict[str, Document] = {one["kind"]: one for one in reversed(objects)}
     monitor = kinds.get("ServiceMonitor") or kinds["PodMonitor"]
     (dashboard,) = kinds["ConfigMap"]["data"].values()
     predictors = [one["spec"]["predictor"] for one in objects if one["kind"] == "InferenceService"]
     by_variant = {one["labels"]["penstock.dev/variant"]: one for one in predictors}
-    return Monitoring(kinds["PrometheusRule"]["spec"], monitor, json.loads(dashboard), by_variant)
+    return Monitoring(
+        kinds["PrometheusRule"]["spec"], monitor, json.loads(dashboard), by_variant, kinds.get("HTTPRoute", {})
+    )
 
 
 def instant(expr: str) -> str:
@@ -330,28 +344,18 @@ def until(probe: Callable[[], Value], what: str) -> Value:
 # Something to scrape
 
 
-class Exporter(NamedTuple):
-    """A server of metrics."""
-
-    address: str
-    scrapes: Callable[[], int]
-
-
 @contextmanager
-def exporter(expose: Callable[[], str]) -> Iterator[Exporter]:
-    """Serve what `expose` returns in Prometheus' text format, and count how often it was asked for."""
-    count = 0
+def exporter(expose: Callable[[], str]) -> Iterator[str]:
+    """Serve what `expose` returns in Prometheus' text format; the value is the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            nonlocal count
             body = expose().encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            count += 1
 
         def log_message(self, *_: object) -> None:
             pass
@@ -360,7 +364,7 @@ def exporter(expose: Callable[[], str]) -> Iterator[Exporter]:
         thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield Exporter(f"127.0.0.1:{listening.server_port}", lambda: count)
+            yield f"127.0.0.1:{listening.server_port}"
         finally:
             listening.shutdown()
             thread.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from generator import pipeline
 from generator.cli import cli
+from generator.problems import ERROR
 from generator.readback import Reader
 from generator.render import Templates
 from generator.repository import environment_file, experiment_file
@@ -45,6 +47,12 @@ class Case(NamedTuple):
         """Names of the environment and of the experiment."""
         return self.environment["metadata"]["name"], self.experiment["metadata"]["name"]
 
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Where they stand."""
+        environment, experiment = self.names
+        return environment_file(environment), experiment_file(environment, experiment)
+
 
 class Outcome(NamedTuple):
     """What a process came to."""
@@ -68,9 +76,8 @@ class Repository:
 
     def put(self, case: Case) -> None:
         """Write an environment and an experiment."""
-        environment, experiment = case.names
-        self.write(environment_file(environment), case.environment)
-        self.write(experiment_file(environment, experiment), case.experiment)
+        for path, document in zip(case.paths, case, strict=True):
+            self.write(path, document)
 
     def read(self, path: str) -> Any:
         """Read YAML by a parser that is not Penstock's."""
@@ -108,6 +115,15 @@ class Repository:
     def invoke(self, command: str, *arguments: str) -> Result:
         """Run a command in this process; an error that `main` would explain is in `exception`."""
         return CliRunner().invoke(cli, [command, "-C", str(self.root), *arguments])
+
+    def problems(self, command: str, *options: str) -> list[Document]:
+        """Run a command in this process, and return the problems of its report as JSON."""
+        done = self.invoke(command, "-o", "json", *options)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        found: list[Document] = json.loads(done.stdout)["problems"]
+        assert done.exit_code == any(one["severity"] == ERROR for one in found)
+        return found
 
     def penstock(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:
         """Run the program itself; `environment` is laid over this process's own."""
@@ -149,9 +165,7 @@ def built(repository: Repository, case: Case, *, in_base: bool = False) -> pipel
     root = str(repository.root)
     site = pipeline.site(root, environment)
     templates, reader = _tools()
-    return pipeline.build(
-        root, site, experiment, in_base=in_base, templates=templates, reader=reader, today=TODAY
-    )
+    return pipeline.build(root, site, experiment, in_base=in_base, templates=templates, reader=reader, today=TODAY)
 
 
 def rendered(case: Case) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Valid environments and experiments as data, as unlike each other as the schemas allow.
 
-Every case is built to be accepted. Texts that would hurt if anything took them for more than text stand wherever
-a text is free.
+Every case is built to be accepted. Texts that hurt when they are taken for more stand where a text is free.
 """
 
 from __future__ import annotations
@@ -196,7 +195,7 @@ def _names(draw: DrawFn, place: Document) -> tuple[str, list[str]]:
     return name, draw(st.lists(variant, min_size=1, max_size=5, unique=True) | st.just(["v1", "v2"]))
 
 
-# What follows draws groups of settings: what stands beside or under spec.model, and how to draw a variant's own.
+# The rest draws groups of settings: what stands beside or under spec.model, and how to draw a variant's own.
 _Group = tuple[Document, "SearchStrategy[Document]"]
 _nothing: SearchStrategy[Document] = st.just({})
 

@@ -1,4 +1,4 @@
-"""The form in which a cluster leaves objects: whatever is not in it, Argo CD reports as a difference for ever.
+"""The form in which a cluster leaves objects: what is not in it, Argo CD reports as a difference for ever.
 
 KServe's webhook decodes and encodes the whole object (Go's `omitempty` drops what is empty, quantities become
 canonical) and rewrites old spellings; API servers write the defaults of a CRD.
@@ -15,10 +15,19 @@ if TYPE_CHECKING:
     from repositories import Document
 
 _OLD_FORMS = {
-    "huggingface", "lightgbm", "onnx", "paddle", "pmml", "pytorch", "sklearn", "tensorflow", "triton", "xgboost",
-}  # fmt: skip
+    "huggingface",
+    "lightgbm",
+    "onnx",
+    "paddle",
+    "pmml",
+    "pytorch",
+    "sklearn",
+    "tensorflow",
+    "triton",
+    "xgboost",
+}
 _QUANTITY = re.compile(r"0|([1-9][0-9]*)(|[num]|[kMGTPE]|[KMGTPE]i)")
-# Maps and lists whose entries are free texts; the core group of the Gateway API; pointers that Go keeps when empty.
+# Maps and lists of free texts, the core group of the Gateway API, and Go's pointers.
 _MAY_BE_EMPTY = {
     "annotations",
     "args",
@@ -86,7 +95,7 @@ def _http_route(spec: Document) -> Iterator[str]:
 
 
 def is_canonical(amount: Any) -> bool:
-    """Tell whether Kubernetes would write a quantity just so: a whole number, its suffix as large as can be."""
+    """Tell whether Kubernetes would write a quantity just so: a whole number with the largest suffix."""
     match = _QUANTITY.fullmatch(amount) if isinstance(amount, str) else None
     if match is None or match[1] is None:
         return match is not None

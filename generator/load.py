@@ -126,7 +126,7 @@ def _load(source: bytes, found: list[_Finding]) -> Data:
         root = _Composer(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, source) from error
-    except ValueError as error:  # an escape in a tag that is not UTF-8; in PyYAML, one beyond Unicode
+    except (ValueError, OverflowError) as error:  # an escape in a tag that is no UTF-8, or to PyYAML no Unicode
         spot = _end(re.split(rb"!|\\U", source, maxsplit=1)[0].decode())
         raise _Fatal(spot, "PS113", "an escape from here on makes no character", "remove it") from error
     if root is not None and b"&" in source and b"*" in source:

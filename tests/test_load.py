@@ -56,6 +56,11 @@ def accepted(text: str | bytes) -> Any:
     return data
 
 
+def pyyaml(raw: bytes) -> Any:
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    return yaml.load(raw, loader)  # noqa: S506 - both are safe loaders
+
+
 REFUSED = {
     # PS102, PS104: before there is a text
     "a" * (MAX_BYTES + 1): ["0:0 PS102 this file is larger than 1 MiB -> take out what does not belong in it"],
@@ -147,10 +152,12 @@ REFUSED = {
     ],
     f"a: 0{'1' * 99}\n": [f"1:4 PS112 {DIFFER} `0{'1' * 58}…`: to some it is a number -> {QUOTE}"],
     # PS113: what nobody sees
-    "a: b\0c\n\0": ["1:5 PS113 the invisible character U+0000 " + HIDDEN + " -> remove it here and in 1 more places"],
+    "a: b\0c # \0\n": [
+        "1:5 PS113 the invisible character U+0000 " + HIDDEN + " -> remove it here and in 1 more places"
+    ],
     "a: \u202eb # \u2066\n": [
         f"1:4 PS113 the invisible character U+202E {HIDDEN} -> remove it",
-        f"1:8 PS113 the invisible character U+2066 {HIDDEN} -> remove it",
+        f"1:9 PS113 the invisible character U+2066 {HIDDEN} -> remove it",
     ],
     "ä: 1\r\nb: \ufeff\r\n": [f"2:4 PS113 the invisible character U+FEFF {HIDDEN} -> remove it"],
     "a: 1\rb: \x85\r": [f"2:4 PS113 the invisible character U+0085 {HIDDEN} -> remove it"],
@@ -166,7 +173,7 @@ REFUSED = {
         f"3:4 PS114 `1.0e+999` does not fit into 64 bits -> write a smaller number, or {QUOTE}",
         f"4:4 PS114 `0xffffffffffffffff` does not fit into 64 bits -> write a smaller number, or {QUOTE}",
     ],
-    # and all that is no end, at once and in order
+    # all of these at once, and in order
     "a: on\nb: !x y\nc: \u202e\na: 1\n2: [99999999999999999999]\n": [
         f"1:4 PS112 {DIFFER} `on`: to some it is a truth value -> {QUOTE}",
         f"2:4 PS108 `!x` {TAG} -> remove it",
@@ -187,7 +194,7 @@ def test_what_is_refused_is_told_with_its_place_and_a_way_to_mend_it(raw: str | 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: |\n \tb\n\tc\n", "3:1 PS105 nothing can begin with `\\t` -> write text in quotes, indent with spaces"),
+        ("a: |\n\tb\n", "2:1 PS105 a tab stands where only spaces can indent -> indent with spaces"),
         ("a: b\n\tc: d\n", "2:1 PS105 a tab stands where only spaces can indent -> indent with spaces"),
         ('a: "\\d"\n', "1:5 PS105 there is no such escape -> double the backslash, or use single quotes"),
         ('a: "\\xyz"\n', f"1:7 PS105 this is no YAML: did not find expected hexdecimal number -> {MEND}"),
@@ -206,7 +213,11 @@ def test_what_pyyaml_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told('a: "\\UFFFFFFFF"\n') == ["1:5 PS113 an escape from here on makes no character -> remove it"]
 
 
-AMBIGUOUS = """
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+AMBIGUOUS = _words("""
     y Y n N yes Yes YES yEs no No NO on On ON off Off OFF oFF = <<
     010 0777 08 00 -01 +012 0o10 0O7 -0o7 0o_7 0b1 0B1 -0b11 0b_1 0b-1 0X1f -0x1F +0x1 0x_ 0x1_F
     1_000 1_ +_1 -_1 1__0 1_0.5 .5_0 1._5 0_1
@@ -214,7 +225,7 @@ AMBIGUOUS = """
     .inf .Inf .INF -.inf +.inf .nan .NaN .NAN .iNf
     12:30 12:30:00 1:2 190:20:30.15 -1:30 00:30 22:22
     2026-01-02 2026-1-2 2026-01-02T10:00:00Z 2026-01-02t10:00:00.5+02:00 2026-01-02T1:2:3,5 2026-99-99
-""".split()
+""")
 
 
 @pytest.mark.parametrize("text", [*AMBIGUOUS, "2026-01-02 10:00:00", "2001-12-14 21:59:43.10 -5"])
@@ -226,11 +237,11 @@ def test_what_parsers_read_differently_is_neither_a_value_nor_a_key(text: str) -
     assert accepted(f"|-\n {text}") == text
 
 
-TEXTS = """
+TEXTS = _words("""
     1.27.3 v1 10m 2Gi 8080:80 127.0.0.1:80 12:60 1-2-3 _1 -_ + . .. .5.6 1e e3 0b2 0xZZ 0x 0o8 1,000 12ab
     NaN nan inf Infinity True1 yess no. on-call y1 nULL tRUE 2026-01-02x 2026-01 20260102T10 =x <<< ~x
     gs://bucket/model sha256:12e03 a:b a#b -x --x a*b x!y x&y ,x
-""".split()
+""")
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "2026-01-02 release notes", "a b", "größe 日本 😀"])
@@ -336,7 +347,7 @@ def test_json_is_read_like_json(data: Any, indent: int | None) -> None:
 def test_what_is_accepted_means_what_pyyaml_reads(text: str) -> None:
     data, problems = load.parse(text.encode(), FILE)
     if not problems:
-        assert repr(data) == repr(yaml.load(text, yaml.CSafeLoader if FAST is not PURE else yaml.SafeLoader))
+        assert repr(data) == repr(pyyaml(text.encode()))
 
 
 @given(st.binary() | st.text().map(str.encode) | YAMLISH.map(str.encode), st.sampled_from([FAST, PURE]))
@@ -462,18 +473,18 @@ HOSTILE = {
     "b'[' * 10_000": "PS109",
     "b'[' * 500_000": "PS109",
     "b'{' * MAX": "PS109",
-    "b'[a: ' * 500": "PS109",
+    "b'[a: ' * 500": "PS105",
     "b'[' * 499 + b']' * 499": "PS109",
     "b'[a: ' * 499 + b']' * 499": "PS109",
     "b'- ' * 99 + b'[a: ' * 499 + b']' * 499": "PS109",
     "b'- ' * (MAX // 2)": "PS109",
-    "b'-\\t' * (MAX // 2)": "PS109",
+    "b'-\\t' * (MAX // 2)": "PS105",
     "b'? ' * (MAX // 2)": "PS109",
     "b'- ? ' * (MAX // 4)": "PS109",
     "b''.join(b' ' * depth + b'a:\\n' for depth in range(1_400))": "PS109",
     "b''.join(b' ' * depth + b'a:\\n' + b' ' * depth + b'- \\n' for depth in range(99))": "PS109",
     "b' ' * (MAX - 1) + b'a'": "",
-    "b'a0: &a0 [x]\\n' + b''.join(b'a%d: &a%d [' % (n, n) + b'*a%d, ' % (n - 1) * 10 + b']\\n' for n in range(1, 11))": "PS110",
+    "b'a0: &a0 [x]\\n' + b''.join(b'a%d: &a%d [' % (n, n) + b'*a%d, ' % (n - 1) * 10 + b']\\n' for n in range(1, 9))": "PS110",
     "b'a0: &a0 [x]\\n' + b''.join(b'a%d: &a%d [*a%d]\\n' % (n, n, n - 1) for n in range(1, 20_000))": "PS110",
     "b'&a [*a]'": "PS110",
     "b'&a {x: {y: *a}}'": "PS110",
@@ -485,14 +496,14 @@ HOSTILE = {
     "b'a: 1\\n' * (MAX // 5)": "PS110",
     "b'a: 1\\n' * 49_999": "PS106",
     "b''.join(b'%d: on\\n' % n for n in range(49_000))": "PS107 PS112",
-    "b'- !x y\\n' * 98_000": "PS108 PS112",
+    "b'- !x y\\n' * 98_000": "PS108",
     "b'!' * MAX": "PS108",
     "b'- !\\n' * 99_000": "PS108",
     "b'&a ' * (MAX // 3)": "PS105",
     "b''.join(b'- &a%d x\\n' % n for n in range(80_000))": "",
     "b''.join(b'%%TAG !a%d! x\\n' % n for n in range(60_000)) + b'--- x'": "PS108",
     "b''.join(b'%%TAG !a%d! x\\r' % n for n in range(60_000)) + b'--- x'": "PS108",
-    "b'!' * 500_000 + b'\\n!%ED%A0%80 x'": "PS108",
+    "b'- ' + b'!' * 500_000 + b'\\n- !%ED%A0%80 x'": "PS113",
     "b'a ' * (MAX // 2)": "",
     "b'a\\n' * (MAX // 2)": "",
     "b'1' * MAX": "PS114",
@@ -549,12 +560,8 @@ def test_without_libyaml_the_same_code_works() -> None:
 def test_parsing_is_faster_than_pyyaml() -> None:
     """More than twice as fast on an idle machine; the figures are those of the benchmarks."""
     raw = yaml.safe_dump([{f"key{n}": ["text", n, {"a": f"value {n}"}]} for n in range(300)], encoding="utf-8")
-    slow, fast = (min(_seconds(call, raw) for _ in range(7)) for call in (_pyyaml, accepted))
+    slow, fast = (min(_seconds(call, raw) for _ in range(7)) for call in (pyyaml, accepted))
     assert fast < slow / 1.4
-
-
-def _pyyaml(raw: bytes) -> Any:
-    return yaml.load(raw, yaml.CSafeLoader)
 
 
 def _seconds(call: Callable[[bytes], Any], raw: bytes) -> float:
@@ -649,7 +656,7 @@ def test_a_large_file_is_refused_unread(root: Path, size: int) -> None:
 
 def test_a_file_that_grows_while_it_is_read_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "large").write_bytes(b"a" * (MAX_BYTES + 1))
-    small = os.stat(root / "a.yaml")
+    small = (root / "a.yaml").stat()
     monkeypatch.setattr(os, "fstat", lambda _: small)
     assert refusal(root, "large").startswith("PS102")
 

@@ -1,4 +1,4 @@
-"""Rendered rules and queries, judged by promtool: do they parse, what do they record, and when do they wake somebody?"""
+"""Rendered rules and queries, judged by promtool: do they parse, what do they record, whom do they wake?"""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class Case(NamedTuple):
 
 def everybody(**changes: Any) -> Changes:
     """Change all variants alike."""
-    return {variant: changes for variant in ALL_WELL}
+    return dict.fromkeys(ALL_WELL, changes)
 
 
 def rates(a: float, b: float, c: float) -> Changes:
@@ -523,8 +523,10 @@ TEXTS = (
     (
         "SampleRatioMismatch",
         "shop: requests do not split as declared",
-        "Sample ratio mismatch: chi-squared is 600, which chance explains less than once in 100,000 times. Any comparison "
-        "of variants is void until the reason is found.",
+        (
+            "Sample ratio mismatch: chi-squared is 600, which chance explains less than once in 100,000 times. Any "
+            "comparison of variants is void until the reason is found."
+        ),
     ),
 )
 STORIES: dict[str, Story] = {
@@ -740,4 +742,5 @@ def _survival(statistic: float, freedom: int) -> float:
     if freedom % 2:
         terms = (half ** (k - 0.5) / math.gamma(k + 0.5) for k in range(1, freedom // 2 + 1))
         return math.erfc(math.sqrt(half)) + math.exp(-half) * sum(terms)
-    return math.exp(-half) * sum(half**k / math.factorial(k) for k in range(freedom // 2))
+    tail = (math.exp(-half) * half**k / math.factorial(k) for k in range(freedom // 2))
+    return math.fsum(tail)

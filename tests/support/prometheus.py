@@ -90,7 +90,7 @@ class Monitoring(NamedTuple):
 
     @property
     def clusters(self) -> dict[str, tuple[str, bool]]:
-        """Clusters that Envoy Gateway makes of the route (internal/ir/xds.go): the variant, and whether requests are split."""
+        """Clusters that Envoy Gateway makes of the route (internal/ir/xds.go): variant, and whether of the split."""
         place = f"httproute/{self.route['metadata']['namespace']}/{self.route['metadata']['name']}"
         start, end = len(self.route["metadata"]["name"].removesuffix("experiment")), len("-predictor")
         return {

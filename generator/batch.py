@@ -173,8 +173,11 @@ class Batch:
             # Chosen in part: list what is there or comes now, and leave to a whole run what is to go.
             left = []
             declared = tuple(one for one in declared if self._present(environment, one))
-        planned = plan.listings(environment, declared)
-        built, _ = verified(self.templates.render(planned), self.sites[environment].catalog, self.reader)
+        try:
+            rendered = self.templates.render(plan.listings(environment, declared))
+        except ProblemsError as error:
+            return Outcome(Job(environment, ""), [], list(error.problems))
+        built, _ = verified(rendered, self.sites[environment].catalog, self.reader)
         own = (
             ()
             if declared

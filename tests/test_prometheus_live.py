@@ -511,7 +511,7 @@ class World(NamedTuple):
     def slack(self, series: str = 'request_preprocess_seconds_count{experiment="shop"}') -> Vector:
         """Return how much too high counts may be by variant, relative to themselves.
 
-        Prometheus extends what it saw: at the end of a window by up to 1.1 scrape intervals, at its start by half of one.
+        Prometheus extends what it saw by up to 1.1 scrape intervals at a window's end, and half of one at its start.
         """
         seen = self.server.vector(f"min by (variant) (count_over_time({series}[1h]))")
         return {variant: 1.6 / (number - 1) for variant, number in seen.items()}

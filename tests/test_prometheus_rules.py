@@ -740,7 +740,6 @@ def _survival(statistic: float, freedom: int) -> float:
     """Return the probability that chi-squared exceeds a value: the closed form for whole degrees of freedom."""
     half = statistic / 2
     if freedom % 2:
-        terms = (half ** (k - 0.5) / math.gamma(k + 0.5) for k in range(1, freedom // 2 + 1))
+        terms = [math.pow(half, k - 0.5) / math.gamma(k + 0.5) for k in range(1, freedom // 2 + 1)]
         return math.erfc(math.sqrt(half)) + math.exp(-half) * sum(terms)
-    tail = (math.exp(-half) * half**k / math.factorial(k) for k in range(freedom // 2))
-    return math.fsum(tail)
+    return math.exp(-half) * sum(math.pow(half, k) / math.factorial(k) for k in range(freedom // 2))

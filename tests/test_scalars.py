@@ -1,4 +1,4 @@
-"""The law on which `readback` stands: whatever `scalar` writes reads back as its own text, in any place of a document."""
+"""The law on which `readback` stands: what `scalar` writes reads back as its own text, in any place of a document."""
 
 from __future__ import annotations
 

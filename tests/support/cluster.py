@@ -19,11 +19,18 @@ if TYPE_CHECKING:
     from repositories import Document
 
 _OPEN = "x-kubernetes-preserve-unknown-fields"
+_LOGIC = {"allOf", "anyOf", "enum", "not", "oneOf", "required"}
 _EITHER = "x-kubernetes-int-or-string"
-_TEXTS: Document = {"type": "object", "additionalProperties": {"type": "string"}}
+_TEXT: Document = {"type": "string"}
+_TEXTS: Document = {"type": "object", "additionalProperties": _TEXT}
 _METADATA: Document = {
     "type": "object",
-    "properties": {"name": {"type": "string"}, "namespace": {"type": "string"}, "labels": _TEXTS, "annotations": _TEXTS},
+    "properties": {
+        "name": {"type": "string"},
+        "namespace": {"type": "string"},
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+    },
     "required": ["name"],
     "additionalProperties": False,
 }
@@ -46,27 +53,34 @@ class Definition(NamedTuple):
 
     def mistakes(self, manifest: Document) -> list[str]:
         """Say what a strict server would refuse, and what it would write itself."""
-        wrong = [f"{self.release}: {error.json_path}: {error.message[:300]}" for error in self.validator.iter_errors(manifest)]
+        wrong = [
+            f"{self.release}: {error.json_path}: {error.message[:300]}"
+            for error in self.validator.iter_errors(manifest)
+        ]
         added = [f"{self.release}: {path} is left to its default" for path in _defaulted(self.schema, manifest, "$")]
         return wrong + added
 
 
-def definitions(folder: Path, kinds: Iterable[str]) -> list[Definition]:
-    """Read the CRDs of some kinds from a folder, whose sub-folders are named by project and release."""
+def documents(text: bytes) -> list[Document]:
+    """Read YAML that a Go program wrote."""
+    return [document for document in yaml.load_all(text, _Loader) if document]
+
+
+def files(folder: Path, kinds: Iterable[str]) -> list[Path]:
+    """Return the files of a folder that define some kinds; its sub-folders are named by project and release."""
     words = [f"kind: {kind}\n".encode() for kind in kinds]
-    files = [file for file in sorted(folder.glob("*/*.yaml")) if any(map(file.read_bytes().__contains__, words))]
-    return [one for file in files for one in _definitions(file) if one.kind in kinds]
+    return [one for one in sorted(folder.glob("*/*.yaml")) if any(map(one.read_bytes().__contains__, words))]
 
 
-def _definitions(file: Path) -> Iterator[Definition]:
-    for document in yaml.load_all(file.read_bytes(), _Loader):
+def definitions(file: Path) -> Iterator[Definition]:
+    """Read the CRDs of a file."""
+    for document in documents(file.read_bytes()):
         spec = document["spec"]
         for version in spec["versions"]:
             schema = version["schema"]["openAPIV3Schema"]
+            validator = Draft4Validator(_root(_strict(schema)))
             api_version = f"{spec['group']}/{version['name']}"
-            yield Definition(
-                file.parent.name, api_version, spec["names"]["kind"], schema, Draft4Validator(_root(_strict(schema)))
-            )
+            yield Definition(file.parent.name, api_version, spec["names"]["kind"], schema, validator)
 
 
 def _root(schema: Document) -> Document:
@@ -86,7 +100,9 @@ def _strict(schema: Any) -> Any:
             strict[key] = {name: _strict(one) for name, one in value.items()}
         elif key in {"items", "additionalProperties"}:
             strict[key] = _strict(value)
-        elif key in {"oneOf", "anyOf", "allOf", "not", "enum", "required", "minimum", "maximum"} or key.startswith(("min", "max")):
+        elif key in {"oneOf", "anyOf", "allOf", "not", "enum", "required", "minimum", "maximum"} or key.startswith(
+            ("min", "max")
+        ):
             strict[key] = value
     if schema.get("type") and not schema.get(_EITHER):
         strict["type"] = schema["type"]
@@ -114,7 +130,12 @@ def _defaulted(schema: Document, value: Any, path: str) -> Iterator[str]:
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads a bare `=`, which is in real CRDs, as a text."""
+    """Reads `=` and `<<`, which Go writes without quotes, as texts."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _text)
+_Loader.add_constructor("tag:yaml.org,2002:merge", _text)

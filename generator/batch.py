@@ -177,7 +177,9 @@ class Batch:
             rendered = self.templates.render(plan.listings(environment, declared))
         except ProblemsError as error:
             return Outcome(Job(environment, ""), [], list(error.problems))
-        built, _ = verified(rendered, self.sites[environment].catalog, self.reader)
+        built, findings = verified(rendered, self.sites[environment].catalog, self.reader)
+        if findings:
+            return Outcome(Job(environment, ""), [], [pipeline.blame(one, self.templates) for one in findings])
         own = (
             ()
             if declared

@@ -96,8 +96,14 @@ def _blamed(finding: verify.Finding, document: Document, templates: Templates) -
         if document.has(path):
             message = f"with this patch the InferenceService is wrong: {finding.message}"
             return document.problem(finding.code, path, message, finding.fix)
+    return blame(finding, templates)
+
+
+def blame(finding: verify.Finding, templates: Templates) -> Problem:
+    """Blame the template for what is wrong with an object that no patch touched."""
     from generator.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
 
+    planned = finding.manifest.planned
     template = "dashboard.json.j2" if finding.code == "PS509" else planned.template
     message = f"{planned.id}: {finding.message}"
     return Problem(finding.code, Place(templates.file(template)), message, finding.fix, dotted(finding.path))

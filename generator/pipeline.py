@@ -6,7 +6,6 @@ experiments at once, and on disk, is `batch`'s business.
 
 from __future__ import annotations
 
-import pathlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import catalog, claims, environments, experiments, load, plan, rules, validate, verify
@@ -82,7 +81,7 @@ def _document(root: str, place: Site, name: str, in_base: bool) -> Document:
 
 
 def _layer(root: str, file: str) -> Layer:
-    raw = load.read(pathlib.Path(root), file)
+    raw = load.read(root, file)
     data, problems = load.parse(raw, file)
     _raise(problems)
     return Layer(file, raw, data)

@@ -7,7 +7,6 @@ grafana/grafana-foundation-sdk.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
@@ -21,6 +20,8 @@ from grafana import Grafana
 from hypothesis import Phase, given, settings
 from repositories import Case, Document, Repository, parsed, recommendation, rendered
 from strategies import cases
+
+from generator.overlay import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,21 +145,26 @@ def test_every_release_takes_every_object_as_it_is(file: Path, everything: list[
 @pytest.mark.needs("PENSTOCK_CRDS")
 def test_the_definitions_find_mistakes() -> None:
     """An unknown field, a wrong type and a default left out; else the test above would prove nothing."""
-    file = next(one for one in FILES if "kserve" in str(one))
-    (definition,) = (one for one in cluster.definitions(file) if one.kind == "InferenceService")
-    (sound, *_) = (one for one in made(recommendation()).objects if one["kind"] == "InferenceService")
-    model = sound["spec"]["predictor"]["model"]
-    assert definition.mistakes(sound) == []
-    for place, key, value in ((sound["spec"], "traffic", {}), (model, "runtim", "x"), (model, "runtime", 1)):
-        kept = copy.deepcopy(place)
-        place[key] = value
-        assert len(definition.mistakes(sound)) == 1
-        place.clear()
-        place |= kept
-    del model["ports"][0]["protocol"]
-    assert definition.mistakes(sound) == [
-        f"{definition.release}: $.spec.predictor.model.ports[0].protocol is left to its default"
+    (definition,) = cluster.definitions(next(file for file in FILES if file.stem == "inferenceservices"))
+    sound = next(one for one in made(recommendation()).objects if one["kind"] == "InferenceService")
+    for path, value in (
+        ("spec.traffic", {}),
+        ("spec.predictor.model.runtim", "x"),
+        ("spec.predictor.minReplicas", "1"),
+    ):
+        wrong = merge(sound, nested(path, value))
+        assert [path.rpartition(".")[2] in mistake for mistake in definition.mistakes(wrong)] == [True]
+    ports = [{"containerPort": 8080}]
+    assert definition.mistakes(merge(sound, nested("spec.predictor.model.ports", ports))) == [
+        "$.spec.predictor.model.ports[0].protocol is left to its default"
     ]
+    assert definition.mistakes(sound) == []
+
+
+def nested(path: str, value: Any) -> Any:
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
 
 
 @pytest.mark.needs("PENSTOCK_GRAFANA")
@@ -178,23 +184,20 @@ def dashboards(manifest: Document) -> list[Any]:
 @pytest.mark.needs("kubectl or kustomize")
 def test_kustomize_reads_every_folder_as_it_was_written(tmp_path: Path) -> None:
     """The parser is Go's, as in clusters, Argo CD and Flux."""
-    environments = {one.parent.name: one.parent for one in SHIPPED.glob("*/environment.yaml")}
+    folders = [*SHIPPED.glob("*/manifests"), *SHIPPED.glob("*/manifests/*/")]
+    assert len(folders) > 3
     for number, case in enumerate((*broad(), *generated(8))):
         repository = Repository(tmp_path / str(number))
         repository.put(case)
-        assert repository.problems("render") == [] or repository.manifests()
-        environments[str(number)] = repository.root / "environments" / case.names[0]
-    for folder in environments.values():
-        for part in ("", "models", "traffic", "monitoring"):
-            place = folder / "manifests" / part
-            assert sorted(map(identity, kustomized(place))) == sorted(map(identity, written(place)))
-            assert by_identity(kustomized(place)) == by_identity(written(place))
+        repository.problems("render")
+        folders.append(repository.root / "environments" / case.names[0] / "manifests")
+    for folder in folders:
+        assert by_name(kustomized(folder)) == by_name(written(folder))
 
 
 def kustomized(folder: Path) -> list[Document]:
     program = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
-    done = subprocess.run([*program, str(folder)], check=True, capture_output=True, encoding="utf-8")
-    return [one for text in done.stdout.split("\n---\n") if (one := parsed(text))]
+    return cluster.documents(subprocess.run([*program, str(folder)], check=True, capture_output=True).stdout)
 
 
 def written(folder: Path) -> list[Document]:
@@ -202,9 +205,5 @@ def written(folder: Path) -> list[Document]:
     return [parsed(file.read_text(encoding="utf-8")) for file in files]
 
 
-def by_identity(manifests: list[Document]) -> dict[tuple[str, str], Document]:
-    return {identity(one): one for one in manifests}
-
-
-def identity(manifest: Document) -> tuple[str, str]:
-    return manifest["kind"], manifest["metadata"]["name"]
+def by_name(manifests: list[Document]) -> list[Document]:
+    return sorted(manifests, key=lambda one: (one["kind"], one["metadata"]["name"]))

@@ -62,12 +62,20 @@ def _huge(file: Path) -> None:
         stream.truncate(100 << 20)
 
 
+def _instead(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def prepare(file: Path) -> None:
+        file.unlink()
+        make(file)
+
+    return prepare
+
+
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file of 100 MB": (_huge, "PS102"),
-    "a link to a secret": (lambda file: (file.unlink(), file.symlink_to("/etc/hostname")), "PS103"),
-    "a link in a circle": (lambda file: (file.unlink(), file.symlink_to(file)), "PS101"),
-    "a pipe": (lambda file: (file.unlink(), os.mkfifo(file)), "PS101"),
-    "a folder": (lambda file: (file.unlink(), file.mkdir()), "PS101"),
+    "a link to a secret": (_instead(lambda file: file.symlink_to("/etc/hostname")), "PS103"),
+    "a link in a circle": (_instead(lambda file: file.symlink_to(file)), "PS101"),
+    "a pipe": (_instead(os.mkfifo), "PS101"),
+    "a folder": (_instead(lambda file: file.mkdir()), "PS101"),
     "depth 10,000": (lambda file: file.write_text("a: " + "[" * 10_000), "PS109"),
     "block depth": (lambda file: file.write_text("- " * 100_000), "PS109"),
     "only NULs": (lambda file: file.write_bytes(b"\0" * 1000), "PS113"),

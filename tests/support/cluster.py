@@ -53,12 +53,8 @@ class Definition(NamedTuple):
 
     def mistakes(self, manifest: Document) -> list[str]:
         """Say what a strict server would refuse, and what it would write itself."""
-        wrong = [
-            f"{self.release}: {error.json_path}: {error.message[:300]}"
-            for error in self.validator.iter_errors(manifest)
-        ]
-        added = [f"{self.release}: {path} is left to its default" for path in _defaulted(self.schema, manifest, "$")]
-        return wrong + added
+        wrong = [f"{error.json_path}: {error.message[:300]}" for error in self.validator.iter_errors(manifest)]
+        return wrong + [f"{path} is left to its default" for path in _defaulted(self.schema, manifest, "$")]
 
 
 def documents(text: bytes) -> list[Document]:

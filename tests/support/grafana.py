@@ -70,8 +70,8 @@ class Grafana:
 
 
 def _has_default(error: Any) -> bool:
-    """Tell whether only a field is missing for which the schema itself has a default."""
-    missing = (
-        [name for name in error.validator_value if name not in error.instance] if error.validator == "required" else []
-    )
-    return bool(missing) and all("default" in error.schema["properties"][name] for name in missing)
+    """Tell whether only fields are missing for which the schema itself has a default."""
+    if error.validator != "required":
+        return False
+    missing = [name for name in error.validator_value if name not in error.instance]
+    return all("default" in error.schema["properties"][name] for name in missing)

@@ -126,10 +126,7 @@ class Batch:
         )
 
     def _workers(self, jobs: int) -> int:
-        if not hasattr(os, "fork"):
-            return 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(self.options.workers or cores, jobs // _WORTH_FORKING))
+        return max(1, min(self.options.workers or freshness.cores(), jobs // _WORTH_FORKING))
 
     def _worker(self, area: tree.Staging) -> Worker:
         def outcomes(jobs: list[Job]) -> Iterator[Outcome]:
@@ -275,11 +272,11 @@ def _areas(environment: str) -> tuple[str, ...]:
 
 def _spread(jobs: list[Job], workers: list[Worker]) -> list[Iterable[Outcome]]:
     """Do the jobs in as many processes as there are workers; a single one works in this process."""
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: collecting them is wasted time
     if len(jobs) <= _WORTH_FORKING:
         return [list(workers[0](jobs))]
+    gc.collect()
+    gc.freeze()
     spools = [Spool() for _ in workers]
     if len(workers) == 1:
         spools[0].fill(workers[0](jobs))

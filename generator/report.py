@@ -30,16 +30,7 @@ def _visible(character: str) -> str:
 
 def problems(found: Sequence[Problem], form: str) -> str:
     """Write problems in one of FORMATS, sorted by place; ends with a line end unless empty."""
-    safe = [
-        problem._replace(
-            message=printable(problem.message),
-            fix=printable(problem.fix),
-            path=printable(problem.path),
-            place=problem.place._replace(file=printable(problem.place.file)),
-        )
-        for problem in sorted(set(found), key=lambda one: (one.place, one.code, one.message))
-    ]
-    return _WRITERS[form](safe)
+    return _WRITERS[form](_safe(found))
 
 
 def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> str:
@@ -49,7 +40,7 @@ def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> 
     return (
         json.dumps(
             {
-                "problems": [_plain(problem) for problem in sorted(set(found), key=lambda one: (one.place, one.code))],
+                "problems": [_plain(problem) for problem in _safe(found)],
                 "changes": [change._asdict() for change in changes],
                 "unchanged": same,
             },
@@ -57,6 +48,19 @@ def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> 
         )
         + "\n"
     )
+
+
+def _safe(found: Sequence[Problem]) -> list[Problem]:
+    """Return each problem once, in an order that nothing else decides, and printable."""
+    return [
+        problem._replace(
+            message=printable(problem.message),
+            fix=printable(problem.fix),
+            path=printable(problem.path),
+            place=problem.place._replace(file=printable(problem.place.file)),
+        )
+        for problem in sorted(set(found), key=lambda one: (one.place, one.code, one.message))
+    ]
 
 
 def count(found: Sequence[Problem]) -> str:

@@ -104,13 +104,10 @@ def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: O
     fresh: list[Job] = []
     stale: list[Job] = []
     count = 0
-    for environment, experiments in chosen.items():
-        for name in experiments:
-            in_base = name in inventory.base
-            inputs = known.inputs(environment, name, in_base=in_base)
-            files = known.files(environment, name, inputs) if options.use_cache else 0
-            count += files
-            (fresh if files else stale).append(Job(environment, name, in_base, inputs))
+    experiments = [(place, name, name in inventory.base) for place, names in chosen.items() for name in names]
+    for experiment, (inputs, files) in zip(experiments, known.look(experiments), strict=True):
+        (fresh if files and options.use_cache else stale).append(Job(*experiment, inputs))
+        count += files if options.use_cache else 0
     listings = [
         name
         for name in (chosen if options.compare else ())

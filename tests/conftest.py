@@ -57,9 +57,7 @@ _homes = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update", action="store_true", help="rewrite golden cases, messages and generated docs"
-    )
+    parser.addoption("--update", action="store_true", help="rewrite golden cases, messages and generated docs")
 
 
 def pytest_configure(config: pytest.Config) -> None:

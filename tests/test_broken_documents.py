@@ -45,10 +45,9 @@ def check(repository: Repository) -> None:
     for problem in found:
         well_formed(problem, repository)
     reportable([problem_of(one) for one in found])
-    if repository.problems("render") != found:
-        assert repository.manifests()
-    elif any(one["severity"] == "error" for one in found):
-        assert repository.files() == before
+    assert repository.problems("render") == found
+    wrong = any(one["severity"] == "error" for one in found)
+    assert repository.files() == before if wrong else repository.manifests()
 
 
 def well_formed(problem: Document, repository: Repository) -> None:

@@ -22,6 +22,7 @@ from repositories import Case, Document, Repository, parsed, recommendation, ren
 from strategies import cases
 
 from generator.overlay import merge
+from generator.repository import AREAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,9 @@ KINDS = {
 }
 CRDS, GRAFANA = (Path(os.environ.get(name) or "absent") for name in ("PENSTOCK_CRDS", "PENSTOCK_GRAFANA"))
 FILES = cluster.files(CRDS, KINDS) or [Path("absent", "absent")]
-SHIPPED = Path(__file__).parent.parent / "environments"
+HERE = Path(__file__).parent
+ROOTS = [HERE.parent, *(case for case in HERE.glob("cases/*") if not (case / "templates").exists())]
+PLACES = [file.parent for root in ROOTS for file in root.glob("environments/*/environment.yaml")]
 
 
 class Made(NamedTuple):
@@ -114,16 +117,23 @@ def generated(number: int) -> list[Case]:
 
 
 def made(case: Case) -> Made:
-    version = case.environment["spec"]["routing"].get("gatewayApiVersion", "1.2")
-    return Made(list(map(parsed, rendered(case).values())), tuple(map(int, version.split(".")[:2])))
+    return Made(list(map(parsed, rendered(case).values())), gateway_api(case.environment))
+
+
+def committed(place: Path) -> Made:
+    environment = parsed((place / "environment.yaml").read_text(encoding="utf-8"))
+    return Made(written(place / "manifests"), gateway_api(environment))
+
+
+def gateway_api(environment: Document) -> tuple[int, ...]:
+    return tuple(map(int, environment["spec"]["routing"].get("gatewayApiVersion", "1.2").split(".")[:2]))
 
 
 @pytest.fixture(scope="module")
 def everything() -> list[Made]:
-    """Return the objects of shipped environments, of broad experiments and of generated ones."""
-    shipped = [parsed(file.read_text(encoding="utf-8")) for file in SHIPPED.glob("*/manifests/**/*.yaml")]
-    assert len(shipped) > 2
-    return [Made(shipped, (1, 2)), *map(made, (*broad(), *generated(40)))]
+    """Return the objects of shipped environments, of golden cases, of broad experiments and of generated ones."""
+    assert len(PLACES) > 3
+    return [*map(committed, PLACES), *map(made, (*broad(), *generated(40)))]
 
 
 @pytest.mark.needs("PENSTOCK_CRDS")
@@ -184,8 +194,8 @@ def dashboards(manifest: Document) -> list[Any]:
 @pytest.mark.needs("kubectl or kustomize")
 def test_kustomize_reads_every_folder_as_it_was_written(tmp_path: Path) -> None:
     """The parser is Go's, as in clusters, Argo CD and Flux."""
-    folders = [*SHIPPED.glob("*/manifests"), *SHIPPED.glob("*/manifests/*/")]
-    assert len(folders) > 3
+    folders = [place / "manifests" for place in PLACES]
+    folders += [folder / area for folder in folders[:2] for area in AREAS]
     for number, case in enumerate((*broad(), *generated(8))):
         repository = Repository(tmp_path / str(number))
         repository.put(case)

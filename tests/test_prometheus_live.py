@@ -502,22 +502,18 @@ class World(NamedTuple):
     births: dict[str, Log]
     sources: dict[str, Monitoring]
     moving: Callable[[int], Monitoring]
+    slack: Vector
 
     @property
     def counted(self) -> dict[str, Log]:
         """Return what Prometheus can know of the shop's variants."""
         return {variant: log.since(self.births[variant]) for variant, log in self.logs.items()}
 
-    def slack(self, series: str = 'request_preprocess_seconds_count{experiment="shop"}') -> Vector:
-        """Return how much too high counts may be by variant, relative to themselves.
-
-        Prometheus extends what it saw by up to 1.1 scrape intervals at a window's end, and half of one at its start.
-        """
-        seen = self.server.vector(f"min by (variant) (count_over_time({series}[1h]))")
-        return {variant: 1.6 / (number - 1) for variant, number in seen.items()}
-
     def is_count(self, expr: str, truth: Vector, slack: Vector, seconds: float = 1.0) -> None:
-        """Compare counts in a window, or rates over so many seconds, with what was counted."""
+        """Compare counts in a window, or rates over so many seconds, with what was counted.
+
+        `slack` is how much too high they may be, relative to themselves.
+        """
         found = self.server.vector(expr)
         assert found.keys() == truth.keys(), expr
         for variant, count in truth.items():
@@ -567,9 +563,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         until(lambda: _all_up(running), "all exporters are scraped")
         traffic.append("flows")
         births = _live(running, servers)
-        found = World(running, shop, {name: one.log for name, one in servers.items()}, births, sources, moving)
-        until(lambda: found.slack()["late"] < 0.25, "the youngest was scraped often enough")
-        yield found
+        until(lambda: _slack(running).get("late", 1) < 0.25, "the youngest was scraped often enough")
+        slack, now = _slack(running), time.time()
+        fresh = f'min(timestamp({{__name__=~"variant:.+|experiment:.+"}})) > {now:.3f}'
+        until(lambda: running.query(fresh), "all that is recorded is as young")
+        logs = {variant: one.log for variant, one in servers.items()}
+        yield World(running, shop, logs, births, sources, moving, slack)
+
+
+def _slack(running: Server) -> Vector:
+    """Return how much too high a count of each variant of the shop may be now, and will hardly be later.
+
+    Prometheus extends what it saw by up to 1.1 scrape intervals at a window's end, and half of one at its start.
+    """
+    series = 'request_preprocess_seconds_count{experiment="shop"}'
+    seen = running.vector(f"min by (variant) (count_over_time({series}[1h]))")
+    return {variant: 1.6 / (number - 1) for variant, number in seen.items() if number > 1}
 
 
 def _pod(name: str, watched: Monitoring, variant: str, listening: dict[tuple[str, int], str]) -> Pod:
@@ -638,7 +647,7 @@ def test_pods_are_scraped_at_the_port_of_their_metrics_and_no_others(world: Worl
 
 
 def test_every_query_of_the_dashboard_tells_the_truth(world: World) -> None:
-    counted, slack = world.counted, world.slack()
+    counted, slack = world.counted, world.slack
     requests = {variant: float(log.requests) for variant, log in counted.items()}
     metrics = {name: {variant: log.values()[name] for variant, log in counted.items()} for name in METRICS}
     kinds = {
@@ -709,7 +718,7 @@ def _mismatch(world: World, expr: str) -> None:
 
 
 def test_recording_rules_record_the_truth(world: World) -> None:
-    counted, slack = world.counted, world.slack()
+    counted, slack = world.counted, world.slack
     requests = {variant: float(log.requests) for variant, log in counted.items()}
 
     def of(name: str, metric: str = "") -> str:
@@ -756,7 +765,7 @@ def test_every_ready_made_metric_tells_the_truth(source: str, world: World) -> N
     watched, name = world.sources[source], f"with-{source}"
     factor = GATEWAYS if EXPOSED[source].gateway else 1
     requests = {variant: float(factor * one.total) for variant, one in COUNTED.items()}
-    slack = dict.fromkeys(COUNTED, max(world.slack('up{variant=~"v.+|faultless"}').values()))
+    slack = dict.fromkeys(COUNTED, world.slack["late"])  # which was born after the sources
     queries = {(one.panel, one.column or one.ref): instant(one.expr) for one in watched.targets}
     world.is_count(queries["Scoreboard", "Requests"], requests, slack)
     world.is_count(queries["Requests per second", "A"], requests, slack, SHORT)

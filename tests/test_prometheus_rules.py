@@ -231,9 +231,9 @@ def everybody(**changes: Any) -> Changes:
     return dict.fromkeys(ALL_WELL, changes)
 
 
-def rates(a: float, b: float, c: float) -> Changes:
-    """Change how many requests a minute each variant gets."""
-    return {"a": {"rate": a}, "b": {"rate": b}, "c": {"rate": c}}
+def rates(a: float, b: float, c: float, **changes: Any) -> Changes:
+    """Change how many requests a minute each variant gets, and other things of all."""
+    return {variant: {"rate": rate, **changes} for variant, rate in (("a", a), ("b", b), ("c", c))}
 
 
 CASES = (
@@ -255,7 +255,7 @@ CASES = (
         ((60, everybody(time=0.6)),),
         {f"GuardrailLimit {variant} time" for variant in ALL_WELL},
     ),
-    Case("beyond the limit, but too few requests", ((60, everybody(failures=0.5) | rates(3, 1.8, 1.2)),), set()),
+    Case("beyond the limit, but too few requests", ((60, rates(3, 1.8, 1.2, failures=0.5)),), set()),
     Case("beyond the limit for three minutes only", ((107, {"b": {"failures": 0.2}}),), set()),
     Case(
         "kept firing for ten minutes after it is over",
@@ -324,7 +324,7 @@ CASES = (
     # Sample ratio mismatch
     Case("a split by chance", ((60, rates(50, 35, 20)),), set()),
     Case("a wrong split", ((60, rates(50, 36, 20)),), {"SampleRatioMismatch"}),
-    Case("a wrong split of few requests", ((60, rates(0.5, 0, 0)),), set(), at=130),
+    Case("a wrong split of few requests", ((60, rates(0.8, 0, 0)),), set(), at=130),
     Case("a split is wrong in the first 40 minutes", ((0, rates(40, 50, 10)),), set(), at=39),
     Case("a split is wrong from the first minute", ((0, rates(40, 50, 10)),), {"SampleRatioMismatch"}, at=55),
     *(
@@ -689,6 +689,24 @@ def test_only_variants_of_the_experiment_are_shown(tmp_path: Path) -> None:
             shown(found, "failures (ratio)"): {"a": 0.25, "b": 0.25},
         },
     )
+
+
+@pytest.mark.parametrize("served", [("a",), ()])
+def test_a_variant_without_requests_has_a_share_of_zero_and_no_other_value(
+    served: tuple[str, ...], shop: Monitoring, tmp_path: Path
+) -> None:
+    counters = {}
+    for variant in ("a", "b"):
+        for name, more in Arm(60, clicks=0.5, slow=0.25, time=2).minute().items():
+            counters[_selector(name, variant)] = f"700+{more:g}x10" if variant in served else "700x10"
+    checks = {
+        shown(shop, "Requests per second"): dict.fromkeys(served, 1) | {one: 0 for one in "ab" if one not in served},
+        shown(shop, "Share of requests: declared and observed"): {"a": 1, "b": 0} if served else {},
+        shown(shop, "clicks (ratio)"): dict.fromkeys(served, 0.5),
+        shown(shop, "slow (share above 1 s)"): dict.fromkeys(served, 0.25),
+        shown(shop, "time (mean)"): dict.fromkeys(served, 2),
+    }
+    values_of(tmp_path, counters, checks)
 
 
 def test_copies_for_a_shadow_are_no_share_of_requests(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def chart(repository: Path, target: Path) -> None:
 
 
 def kustomize(repository: Path, target: Path, of_one_root: Path) -> None:
-    """Write bases, an overlay for each experiment, `roots` of ROOT_OF each, and one of another repository."""
+    """Write bases, overlays, `roots` of ROOT_OF experiments each, and one root of all in another repository."""
     for shape, names in _shapes(repository).items():
         base = documents.texts(repository, names[0])
         files = {f"{index}.yaml": text for index, text in enumerate(base)}

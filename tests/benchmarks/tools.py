@@ -149,9 +149,7 @@ def _peers(space: Workspace) -> Iterator[Tool]:
         )
 
 
-def _render(
-    space: Workspace, experiments: int, *options: str, compiled: bool = True
-) -> Callable[[Path], Commands]:
+def _render(space: Workspace, experiments: int, *options: str, compiled: bool = True) -> Callable[[Path], Commands]:
     """Render a repository that no run has seen, with templates compiled by an earlier run or not."""
 
     def commands(folder: Path) -> Commands:

@@ -77,7 +77,7 @@ def _goals(draw: DrawFn) -> Document:
 def _ratios(draw: DrawFn) -> Document:
     scoped = draw(st.booleans())
     part = _series(labelled=scoped)
-    metric = {"kind": "ratio", "direction": draw(st.sampled_from(("lower", "higher")))}
+    metric: Document = {"kind": "ratio", "direction": draw(st.sampled_from(("lower", "higher")))}
     metric |= {draw(st.sampled_from(("events", "good"))): draw(part)}
     metric |= some(draw, total=part)
     return metric | draw(_goals()) | ({"variantLabel": "on"} if scoped else {})

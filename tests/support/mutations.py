@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
     from repositories import Document
 
-_values: SearchStrategy[Any] = st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}})) | texts
+_values: SearchStrategy[Any] = (
+    st.sampled_from((None, True, 0, -1, 10**30, 0.5, "", "x", [], {}, [[]], {"x": {}})) | texts
+)
 _keys = st.sampled_from(("x", "spec", "", "on", "a b", "__class__", "name")) | texts
 _syntax = st.sampled_from(
     ("", "\t", "\n", "---\n", "&a [*a]", "*a", "!!python/name:os.abort ", "\0", ": ", "- ", "{" * 60, "\ufeff")

@@ -104,9 +104,7 @@ def _monitoring(draw: DrawFn, *, standard: bool) -> Document:
         alertLabels=maps(st.sampled_from(("team", "severity", "Page", "_x")), texts),
     )
     if draw(st.booleans()):
-        monitoring["dashboard"] = {
-            "output": draw(st.sampled_from(("configMap", "grafanaDashboard", "none")))
-        } | some(
+        monitoring["dashboard"] = {"output": draw(st.sampled_from(("configMap", "grafanaDashboard", "none")))} | some(
             draw,
             labels=maps(label_keys, label_values),
             folder=filled_texts.map(lambda text: text[:100]),
@@ -208,9 +206,7 @@ def _engines(draw: DrawFn, place: Document) -> _Group:
 
     @st.composite
     def engine(draw: DrawFn) -> Document:
-        name = draw(
-            st.sampled_from(sorted(name for name, (_, spoken) in runtimes.items() if protocol in spoken))
-        )
+        name = draw(st.sampled_from(sorted(name for name, (_, spoken) in runtimes.items() if protocol in spoken)))
         form = draw(st.sampled_from(sorted(runtimes[name][0])))
         version = {"formatVersion": draw(st.sampled_from(runtimes[name][0][form]))} if versioned else {}
         return {"format": form, "runtime": name, "protocol": protocol} | version
@@ -235,12 +231,8 @@ def _runtimes(place: Document) -> dict[str, tuple[dict[str, tuple[str, ...]], tu
 @st.composite
 def _storage(draw: DrawFn, place: Document) -> _Group:
     policy = "policy" in place
-    uris = st.sampled_from(
-        ("gs://models/a", "s3://models/shop", "s3://models/shop/x", "hf://org.example.com/m")
-    )
-    odd = st.sampled_from(
-        ("gs://b/a#b:c,*&!%40=@[x](y);~$(z)", "pvc://on/---", "https://x.blob.core.windows.net/é")
-    )
+    uris = st.sampled_from(("gs://models/a", "s3://models/shop", "s3://models/shop/x", "hf://org.example.com/m"))
+    odd = st.sampled_from(("gs://b/a#b:c,*&!%40=@[x](y);~$(z)", "pvc://on/---", "https://x.blob.core.windows.net/é"))
     if draw(st.booleans()):
         return {}, st.fixed_dictionaries({"storageUri": uris if policy else uris | odd})
     path = st.just("shop/v1") if policy else filled_texts
@@ -255,9 +247,7 @@ def _storage(draw: DrawFn, place: Document) -> _Group:
 def _scale(draw: DrawFn, place: Document) -> _Group:
     if _standard(place):
         target = st.sampled_from((1, 70, 100))
-        replicas = st.sampled_from(
-            ({"min": 2, "max": 2}, {"min": 1}, {"max": 1}, {})
-        ) | st.fixed_dictionaries(
+        replicas = st.sampled_from(({"min": 2, "max": 2}, {"min": 1}, {"max": 1}, {})) | st.fixed_dictionaries(
             {"max": st.just(9), "target": target},
             optional={"min": st.just(3), "metric": st.sampled_from(("cpu", "memory"))},
         )
@@ -367,9 +357,7 @@ def _payloads(draw: DrawFn, place: Document) -> _Group:
             metadataHeaders=st.sampled_from((["X-Request-Id", "On"], [])),
             metadataAnnotations=st.sampled_from((["1", "a/b"], [])),
         )
-        own["logging"] = st.fixed_dictionaries(
-            {}, optional={"mode": mode, "metadataHeaders": st.just(["Null"])}
-        )
+        own["logging"] = st.fixed_dictionaries({}, optional={"mode": mode, "metadataHeaders": st.just(["Null"])})
     if batching:
         sizes = {"maxBatchSize": st.just(32), "maxLatency": st.just(50), "timeout": st.just(60)}
         own["batcher"] = st.fixed_dictionaries({}, optional=sizes)

@@ -59,9 +59,7 @@ def names(most: int) -> SearchStrategy[str]:
     return odd | st.from_regex(form, fullmatch=True) | longest
 
 
-def maps(
-    keys: SearchStrategy[str], values: SearchStrategy[Any], *, least: int = 0
-) -> SearchStrategy[dict[str, Any]]:
+def maps(keys: SearchStrategy[str], values: SearchStrategy[Any], *, least: int = 0) -> SearchStrategy[dict[str, Any]]:
     """Small mappings."""
     return st.dictionaries(keys, values, min_size=least, max_size=3)
 

@@ -51,15 +51,11 @@ def differences(manifest: Document) -> Iterator[str]:
     elif manifest["kind"] == "HTTPRoute":
         yield from _http_route(manifest["spec"])
     elif manifest["kind"] == "Route":
-        yield from _lacking(
-            manifest["spec"]["traffic"], "configurationName", "latestRevision", "percent", "tag"
-        )
+        yield from _lacking(manifest["spec"]["traffic"], "configurationName", "latestRevision", "percent", "tag")
     elif manifest["kind"] in {"ServiceMonitor", "PodMonitor"}:
         spec = manifest["spec"]
         for endpoint in spec.get("endpoints", spec.get("podMetricsEndpoints")):
-            yield from (
-                f"{one} has no action" for one in endpoint["relabelings"] if one.get("action") != "replace"
-            )
+            yield from (f"{one} has no action" for one in endpoint["relabelings"] if one.get("action") != "replace")
     elif manifest["kind"] == "GrafanaDashboard":
         yield from _lacking([manifest["spec"]], "allowCrossNamespaceImport", "resyncPeriod")
 
@@ -77,9 +73,7 @@ def _inference_service(manifest: Document) -> Iterator[str]:
     yield from (f"{port} has no protocol" for port in model["ports"] if port.get("protocol") != "TCP")
     yield from (f"{one} has an empty value" for one in model.get("env", ()) if one.get("value") == "")
     for part, amounts in model.get("resources", {}).items():
-        yield from (
-            f"{part}: {amount} is not canonical" for amount in amounts.values() if not is_canonical(amount)
-        )
+        yield from (f"{part}: {amount} is not canonical" for amount in amounts.values() if not is_canonical(amount))
 
 
 def _http_route(spec: Document) -> Iterator[str]:

@@ -1,0 +1,295 @@
+"""The module map as a table, and the places that must agree: templates, schemas, model, backends, codes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from repositories import Case, built, holding, recommendation
+
+from generator import model
+from generator.codes import MEANINGS
+from generator.kserve import RUNTIMES, Runtime
+from generator.routing import BACKENDS, Backend
+from generator.sources import SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "generator").rglob("*.py"))
+SCHEMAS = {kind: json.loads((ROOT / "schemas" / f"{kind}.json").read_text()) for kind in ("experiment", "environment")}
+
+# A unit is a module or a package, and what it may import at run time. From the ends of the line to its beginning: who
+# stands below another never imports it, so there is no circle. `cli` and `run` import late what a run may do without.
+MAY_IMPORT = {
+    "__init__": "",
+    "cli": "batch problems report repository resources run scaffold",
+    "run": "batch freshness repository resources",
+    "batch": "claims freshness pipeline plan problems readback render repository run seal tree verify",
+    "pipeline": "catalog claims document environments experiments load plan problems repository rules validate verify"
+    " wording",
+    "scaffold": "problems repository resources",
+    "report": "codes problems",
+    "freshness": "repository resources",
+    "tree": "problems seal",
+    "seal": "problems",
+    "repository": "problems",
+    "claims": "kserve names problems routing",
+    "catalog": "crds resources",
+    "crds": "problems",
+    "verify": "explain manifest quantities",
+    "render": "load manifest overlay problems readback resources scalars",
+    "readback": "load scalars",
+    "plan": "alerting dashboard kserve manifest names queries repository routing",
+    "rules": "experiments kserve names problems quantities routing",
+    "experiments": "environments metrics model names overlay",
+    "environments": "kserve model routing",
+    "metrics": "kserve model sources",
+    "routing": "kserve manifest names",
+    "alerting": "names queries",
+    "dashboard": "names",
+    "queries": "kserve names",
+    "sources": "model",
+    "validate": "explain resources",
+    "explain": "faults wording",
+    "faults": "",
+    "document": "load overlay problems wording",
+    "load": "problems wording",
+    "codes": "",
+    "kserve": "",
+    "manifest": "",
+    "model": "",
+    "names": "",
+    "overlay": "",
+    "problems": "",
+    "quantities": "",
+    "resources": "",
+    "scalars": "",
+    "wording": "",
+}
+# Where bytes come from and go to. All else is values in, values out.
+TOUCH_THE_DISK = {
+    "batch",
+    "catalog",
+    "crds",
+    "freshness",
+    "load",
+    "pipeline",
+    "render",
+    "repository",
+    "resources",
+    "run",
+}
+TOUCH_THE_DISK |= {"cli", "scaffold", "tree", "validate"}
+
+
+def unit(file: Path) -> str:
+    return file.relative_to(ROOT / "generator").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("name", sorted({unit(file) for file in MODULES} | MAY_IMPORT.keys()))
+def test_a_unit_imports_what_the_table_says(name: str) -> None:
+    imported = {one for file in MODULES if unit(file) == name for one in imports(ast.parse(file.read_text()))}
+    assert sorted(imported & MAY_IMPORT.keys() - {name}) == sorted(MAY_IMPORT[name].split())
+    if name not in TOUCH_THE_DISK:
+        assert imported.isdisjoint(
+            {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "urllib.request", "git"}
+        )
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Yield what is imported at run time: units of Penstock, and other modules by their full name."""
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module == "generator"):
+        yield from (one.name for one in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module.split(".")[1] if node.module.startswith("generator.") else node.module
+    for child in ast.iter_child_nodes(node):
+        yield from imports(child)
+
+
+def test_every_template_is_used() -> None:
+    folder = ROOT / "templates"
+    used = {planned for case in _cases() for planned in _planned(case)}
+    included = re.compile(r"""{%-?\s*(?:include|import|from|extends)\s+["']([^"']+)["']""")
+    used |= {name for template in used for name in included.findall((folder / template).read_text())}
+    used |= {f"scaffold/{name}" for name in constants(ROOT / "generator/scaffold.py") if name.endswith(".j2")}
+    assert used == {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
+def _cases() -> Iterator[Case]:
+    for output in ("configMap", "grafanaDashboard"):
+        case = recommendation()
+        dashboard = {"output": output, "instanceSelector": {"a": "b"}}
+        case.environment["spec"]["monitoring"]["dashboard"] = dashboard
+        yield case
+        case.environment["spec"]["kserve"]["deploymentMode"] = "Knative"
+        case.environment["spec"]["routing"] = {"domain": "example.com"}
+        case.environment["spec"]["monitoring"]["monitor"] = "PodMonitor"
+        yield case
+
+
+def _planned(case: Case) -> Iterator[str]:
+    with holding(case) as repository:
+        yield from (one.planned.template for one in built(repository, case).manifests)
+
+
+def test_nothing_shipped_lies_in_the_package_of_a_checkout() -> None:
+    assert not (ROOT / "generator/templates").exists()
+    assert not (ROOT / "generator/schemas").exists()
+
+
+def test_every_backend_is_complete_and_in_the_schema() -> None:
+    spec = SCHEMAS["environment"]["properties"]["spec"]["properties"]
+    assert sorted(spec["routing"]["properties"]["backend"]["enum"]) == sorted(BACKENDS)
+    assert sorted(spec["kserve"]["properties"]["deploymentMode"]["enum"]) == sorted(
+        {one.MODE for one in BACKENDS.values()}
+    )
+    for backend in BACKENDS.values():
+        assert all(hasattr(backend, name) for name in _members(Backend))
+
+
+def _members(protocol: type) -> set[str]:
+    return {name for name in (*vars(protocol), *protocol.__annotations__) if not name.startswith("_")}
+
+
+def test_what_the_tables_name_is_in_the_tables() -> None:
+    assert {one.source for one in RUNTIMES.values()} <= {"", *SOURCES}
+    protocols = SCHEMAS["experiment"]["$defs"]["settings"]["properties"]["protocol"]["enum"]
+    assert {protocol for one in RUNTIMES.values() for protocol in one.protocols} == set(protocols)
+    kinds = SCHEMAS["experiment"]["$defs"]["metric"]["properties"]["kind"]["enum"]
+    assert {preset.kind for one in SOURCES.values() for preset in one.presets.values()} == set(kinds)
+
+
+# Where a schema's fields end up: the schema and the path to its object, the type, what is called otherwise, and what
+# has no counterpart. "" as a name: the field is spread over several, or is none of the type's own.
+FIELDS: tuple[tuple[str, str, type, dict[str, str], str], ...] = (
+    (
+        "environment",
+        "spec",
+        model.Environment,
+        {"defaults": ""},
+        "name mode",
+    ),
+    ("environment", "spec.routing", model.Routing, {"gatewayApiVersion": "gateway_api"}, ""),
+    ("environment", "spec.routing.gateway", model.Gateway, {"sectionName": "section"}, ""),
+    ("environment", "spec.monitoring", model.Monitoring, {"requests": ""}, ""),
+    (
+        "environment",
+        "spec.monitoring.dashboard",
+        model.DashboardOutput,
+        {"allowCrossNamespaceImport": "cross_namespace"},
+        "",
+    ),
+    ("environment", "spec.policy", model.Policy, {}, ""),
+    (
+        "experiment",
+        "spec",
+        model.Experiment,
+        {"model": "", "control": "", "traffic": "", "logging": "", "rollout": "steps"},
+        "name source",
+    ),
+    ("experiment", "spec.shadow", model.Shadow, {}, ""),
+    (
+        "experiment",
+        "$settings",
+        model.Variant,
+        {"resources": "requests", "serviceAccountName": "service_account"},
+        "name limits logger traffic",
+    ),
+    ("experiment", "$settings.replicas", model.Replicas, {"min": "minimum", "max": "maximum"}, ""),
+    ("experiment", "$settings.batcher", model.Batcher, {}, ""),
+    (
+        "experiment",
+        "$logging",
+        model.Logger,
+        {"metadataHeaders": "headers", "metadataAnnotations": "annotations"},
+        "",
+    ),
+    (
+        "experiment",
+        "$metric",
+        model.Metric,
+        {"use": "", "good": "events", "above": "bound", "buckets": "quantiles", "variantLabel": "scope"},
+        "name inverted",
+    ),
+    ("experiment", "$series", model.Series, {}, ""),
+    (
+        "experiment",
+        "$requests",
+        model.Requests,
+        {"use": "series", "metric": "series", "labels": "series"} | {"variantLabel": "scope"},
+        "",
+    ),
+)
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: f"{row[0]} {row[1]}")
+def test_schema_and_model_have_the_same_fields(row: tuple[str, str, type, dict[str, str], str]) -> None:
+    schema, path, kind, renamed, derived = row
+    properties = _properties(schema, path)
+    assert renamed.keys() <= properties
+    expected = {renamed.get(name, _snake(name)) for name in properties} - {""}
+    assert expected | set(derived.split()) == set(inspect.signature(kind).parameters)
+    assert not expected & set(derived.split())
+
+
+def _properties(schema: str, path: str) -> set[str]:
+    node: Any = SCHEMAS[schema]
+    for part in path.split("."):
+        node = node["$defs"][part[1:]] if part.startswith("$") else node["properties"][part]
+    return set(node["properties"])
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
+
+
+def test_a_variant_may_set_what_a_model_may() -> None:
+    settings, variant = (SCHEMAS["experiment"]["$defs"][name]["properties"] for name in ("settings", "variant"))
+    assert variant == settings | {"logging": variant["logging"]}
+
+
+def test_an_own_runtime_may_set_what_a_runtime_has() -> None:
+    runtimes = SCHEMAS["environment"]["properties"]["spec"]["properties"]["runtimes"]
+    renamed = {"like": "", "modelNameArgument": "name_argument", "modelNameEnv": "name_env"}
+    renamed |= {"modelNameFromArtifact": "name_from_artifact"}
+    fields = {renamed.get(name, _snake(name)) for name in runtimes["additionalProperties"]["properties"]} - {""}
+    assert fields <= set(Runtime._fields)
+
+
+def test_both_schemas_define_alike_what_both_define() -> None:
+    definitions = [schema["$defs"] for schema in SCHEMAS.values()]
+    for name in definitions[0].keys() & definitions[1].keys():
+        assert definitions[0][name] == definitions[1][name]
+
+
+def test_every_code_has_one_meaning() -> None:
+    used = {
+        one for file in MODULES if unit(file) != "codes" for one in constants(file) if re.fullmatch(r"PS\d{3}", one)
+    }
+    assert used == MEANINGS.keys()
+    assert len(set(MEANINGS.values())) == len(MEANINGS)
+    assert [*MEANINGS] == sorted(MEANINGS)
+
+
+def test_a_code_belongs_to_one_stage() -> None:
+    """The hundreds say who found it: reading, schema, rules, environments, rendering, writing."""
+    stages = {"1": "load", "2": "explain", "6": "seal tree"}
+    for file in MODULES:
+        for code in filter(re.compile(r"PS\d{3}").fullmatch, constants(file)):
+            owners = stages.get(code[2], unit(file)).split()
+            assert unit(file) in {*owners, "codes"}, f"{code} in {file.name}"
+
+
+def constants(file: Path) -> set[str]:
+    """Return all texts that stand in a module."""
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}

@@ -9,10 +9,8 @@ from __future__ import annotations
 import gc
 import marshal
 import os
-import pickle
 import signal
 import sys
-import tempfile
 from typing import IO, TYPE_CHECKING
 
 from generator import claims, freshness, pipeline, plan, tree
@@ -226,6 +224,8 @@ class Spool:
     """Outcomes on disk, written by one process and read by another, as plain tuples: ten times faster than pickles."""
 
     def __init__(self) -> None:
+        import tempfile  # noqa: PLC0415 (start-up time: few experiments need no spool)
+
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._error: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -238,12 +238,16 @@ class Spool:
 
     def fail(self, error: PenstockError) -> None:
         """Leave an error instead of further outcomes."""
+        import pickle  # noqa: PLC0415
+
         pickle.dump(error, self._error)
         self._error.flush()
 
     def __iter__(self) -> Iterator[Outcome]:
         self._error.seek(0)
         if os.fstat(self._error.fileno()).st_size:
+            import pickle  # noqa: PLC0415
+
             raise pickle.load(self._error)  # noqa: S301 (our own anonymous file, written by our own children)
         self._file.seek(0)
         while True:
@@ -272,11 +276,12 @@ def _areas(environment: str) -> tuple[str, ...]:
 
 def _spread(jobs: list[Job], workers: list[Worker]) -> list[Iterable[Outcome]]:
     """Do the jobs in as many processes as there are workers; a single one works in this process."""
-    gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: collecting them is wasted time
     if len(jobs) <= _WORTH_FORKING:
         return [list(workers[0](jobs))]
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: looking at them is wasted time
+    gc.enable()
     spools = [Spool() for _ in workers]
     if len(workers) == 1:
         spools[0].fill(workers[0](jobs))

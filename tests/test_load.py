@@ -122,7 +122,7 @@ REFUSED = {
     "!!map {}\n": [f"1:1 PS108 `!!map` {TAG} -> remove it"],
     "!foo\n": [f"1:1 PS108 `!foo` {TAG} -> remove it"],
     "a: !e!f g\n": [f"1:4 PS108 this is no YAML tag, and tags are not read here -> {QUOTE}"],
-    "a: 1\n%TAG ! x\n": ["2:1 PS108 YAML tags (`%TAG`) are not read -> remove it"],
+    "# a\n%TAG !a! x\n---\nb: c\n": ["2:1 PS108 YAML tags (`%TAG`) are not read -> remove it"],
     # PS109, PS110: too deep, too much
     "[" * 51 + "]" * 51: ["1:51 PS109 this is more than 50 levels deep -> make it flatter"],
     "a: &a " + "[" * 30 + "]" * 30 + "\nb: " + "[" * 30 + "*a" + "]" * 30: [
@@ -494,6 +494,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "as many columns as are composed": ("PS109", lambda: b"- " * 49 + b"[a: " * 500 + b"]" * 500),
     "brackets left open": ("PS105", lambda: b"[a: " * 500),
     "dashes": ("PS109", lambda: b"- " * (MAX_BYTES // 2)),
+    "dashes in a small file": ("PS109", lambda: b"- " * 20_000),
     "dashes and tabs": ("PS105", lambda: b"-\t" * (MAX_BYTES // 2)),
     "question marks": ("PS109", lambda: b"? " * (MAX_BYTES // 2)),
     "dashes and question marks": ("PS109", lambda: b"- ? " * (MAX_BYTES // 4)),

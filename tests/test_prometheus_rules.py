@@ -256,6 +256,7 @@ CASES = (
         {f"GuardrailLimit {variant} time" for variant in ALL_WELL},
     ),
     Case("beyond the limit, but too few requests", ((60, rates(3, 1.8, 1.2, failures=0.5)),), set()),
+    Case("beyond the limit for a minute only", ((109, {"b": {"failures": 1}}),), set()),
     Case("beyond the limit for three minutes only", ((107, {"b": {"failures": 0.2}}),), set()),
     Case(
         "kept firing for ten minutes after it is over",
@@ -311,6 +312,7 @@ CASES = (
         ((60, {"c": {"rate": 0}}),),
         {"VariantSilent c", "SampleRatioMismatch"},
     ),
+    Case("everything died", ((60, everybody(scraped=False)),), {f"VariantSilent {one}" for one in ALL_WELL}),
     Case("nothing is scraped", ((0, everybody(scraped=False)),), {f"VariantSilent {one}" for one in ALL_WELL}),
     Case("no traffic at night", ((60, everybody(rate=0)),), set(), at=130),
     Case("hardly any traffic at night, and none for c", ((60, rates(0.1, 0.1, 0)),), set(), at=130),
@@ -699,8 +701,8 @@ def test_a_variant_without_requests_has_a_share_of_zero_and_no_other_value(
     for variant in ("a", "b"):
         for name, more in Arm(60, clicks=0.5, slow=0.25, time=2).minute().items():
             counters[_selector(name, variant)] = f"700+{more:g}x10" if variant in served else "700x10"
-    checks = {
-        shown(shop, "Requests per second"): dict.fromkeys(served, 1) | {one: 0 for one in "ab" if one not in served},
+    checks: dict[str, dict[str, float]] = {
+        shown(shop, "Requests per second"): {one: float(one in served) for one in "ab"},
         shown(shop, "Share of requests: declared and observed"): {"a": 1, "b": 0} if served else {},
         shown(shop, "clicks (ratio)"): dict.fromkeys(served, 0.5),
         shown(shop, "slow (share above 1 s)"): dict.fromkeys(served, 0.25),

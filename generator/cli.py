@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,7 +103,7 @@ def validate(
     from generator import report, run  # noqa: PLC0415 (start-up time)
 
     inventory, chosen = _chosen(directory, environments, experiments)
-    options = run.Options(_today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
+    options = run.Options(run.today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
     found = [*inventory.problems, *run.run(inventory, chosen, options).problems]
     click.echo(report.problems(found, output), nl=False)
     if output == "text":
@@ -152,7 +151,7 @@ def render(
 
     inventory, chosen = _chosen(directory, environments, experiments)
     options = run.Options(
-        _today(),
+        run.today(),
         write=not (check or dry_run or output == "-"),
         force=force,
         use_cache=not no_cache and output != "-",
@@ -192,11 +191,6 @@ def init(directory: str, experiment: str, namespace: str, domain: str) -> None:
 
     for action, path in scaffold.write(directory, experiment, namespace, domain):
         click.echo(f"{action:8}{path}")
-
-
-def _today() -> str:
-    """Today in UTC: the same in every time zone, as the verdict on a commit must be."""
-    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _chosen(
@@ -261,9 +255,10 @@ def _print_changes(result: Result, found: list[Problem], output: str, *, dry: bo
         click.echo("".join(lines if not failed else ()) + text, nl=False)
         lines.clear()
     if output == "text":
-        summary = ", ".join(f"{number} {action}" for action, number in counts.items())
+        from generator.run import summary  # noqa: PLC0415 (start-up time)
+
         end = " (nothing was written)" if failed or (dry and changed) else ""
-        click.echo("".join(lines) + f"{summary}{end}")
+        click.echo("".join(lines) + f"{summary(counts)}{end}")
     return changed
 
 

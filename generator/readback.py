@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import load
-from generator.scalars import text_of
+from generator.scalars import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ MARK = "\0"
 """Stands before and after a marked value. No input holds it: `load` refuses control characters."""
 
 _TOKEN = re.compile(r"PenstockSlot([0-9]+)")
-_MOST_SHAPES = 2_000
+_MOST_SHAPES = 256
 
 
 class _Shape(NamedTuple):
@@ -33,7 +33,7 @@ class _Shape(NamedTuple):
     and slots of keys that must differ from each other and from the other keys of one map.
     """  # noqa: D205
 
-    fill: Callable[[list[str]], Any]
+    fill: Callable[[list[str | int]], Any]
     blocks: tuple[tuple[int, str], ...]
     key_groups: tuple[tuple[tuple[int, ...], frozenset[str]], ...]
 
@@ -42,6 +42,7 @@ class Reader:
     """Reads marked texts; remembers the shapes that it has seen."""
 
     def __init__(self) -> None:
+        self._seen: set[str] = set()
         self._shapes: dict[str, _Shape | None] = {}
 
     def read(self, marked: str, file: str) -> tuple[str, Any, tuple[Problem, ...]]:
@@ -56,12 +57,19 @@ class Reader:
         return text, *load.parse(text.encode(), file)
 
     def _shape(self, parts: list[str]) -> _Shape | None:
+        """Return a shape from its second sight on: a text that comes once is parsed once, and that is all."""
         key = MARK.join(parts[::2])
-        if key not in self._shapes:
+        if key in self._shapes:
+            return self._shapes[key]
+        if key in self._seen:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
             self._shapes[key] = _learned(parts[::2])
-        return self._shapes[key]
+            return self._shapes[key]
+        if len(self._seen) >= _MOST_SHAPES:
+            self._seen.clear()
+        self._seen.add(key)
+        return None
 
 
 def _learned(outside: list[str]) -> _Shape | None:
@@ -124,11 +132,11 @@ def _filled(shape: _Shape, written: list[str]) -> Any:
         keys = {written[slot] for slot in slots}
         if len(keys) < len(slots) or keys & others:
             return None
-    values = []
+    values: list[str | int] = []
     blocks = dict(shape.blocks)
     for slot, one in enumerate(written):
         if slot not in blocks:
-            values.append(text_of(one))
+            values.append(value_of(one))
         elif not one or one[0] in " \t\n" or one[-1] == "\n":
             return None
         else:

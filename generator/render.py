@@ -28,10 +28,16 @@ class _Marked(dict[str, str]):
     """Marked scalars by text: a dict, for a look-up is all that most values need."""
 
     def __missing__(self, text: str) -> str:
-        if len(self) > _MOST:
-            self.clear()
-        written = self[text] = f"{MARK}{scalar(text)}{MARK}"
+        written = f"{MARK}{scalar(text)}{MARK}"
+        if len(text) <= _LONGEST_KEPT:
+            if len(self) > _MOST:
+                self.clear()
+            self[text] = written
         return written
+
+
+def _whole(value: int) -> str:
+    return f"{MARK}{value}{MARK}"
 
 
 def _literal(text: str, indent: int) -> str:
@@ -74,6 +80,7 @@ def _number(value: float) -> str:
 
 
 _MOST = 20_000
+_LONGEST_KEPT = 80  # longer ones are queries, which hold the experiment's name and never recur
 
 
 class Templates:
@@ -147,7 +154,9 @@ def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Envi
     if not sandboxed:
         # Shipped templates read attributes of our own types only; Jinja's way through items as well costs a third.
         environment.getattr = getattr  # type: ignore[method-assign,assignment]
-    environment.filters.update(q=_Marked().__getitem__, j=encode, block=block, literal=_literal, number=_number)
+    environment.filters.update(
+        q=_Marked().__getitem__, j=encode, block=block, literal=_literal, n=_whole, number=_number
+    )
     return environment
 
 

@@ -8,10 +8,12 @@ Only what is left to do costs the imports of `batch`; a run with nothing to do i
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import resources
+from generator import repository, resources
 from generator.freshness import Freshness
+from generator.problems import PenstockError
 from generator.repository import AREAS, folder
 
 if TYPE_CHECKING:
@@ -95,6 +97,30 @@ def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Optio
     from generator import batch  # noqa: PLC0415 (start-up time)
 
     return batch.do(work)
+
+
+def today() -> str:
+    """Return today's date in UTC: the same in every time zone, as the verdict on a commit must be."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def summary(counts: dict[str, int]) -> str:
+    """Say in a line how many files of each kind there were: create, update, delete, same."""
+    return ", ".join(f"{number} {action}" for action, number in counts.items())
+
+
+def idle(directory: str, today: str) -> str:
+    """Return the summary of a plain `render` in `directory` if there is nothing to do and nothing to say, else ""."""
+    try:
+        inventory = repository.take(repository.find(directory))
+    except (PenstockError, OSError):
+        return ""
+    if inventory.problems or not inventory.environments:
+        return ""
+    work = prepare(inventory, inventory.environments, Options(today, write=True))
+    if work.stale or work.listings:
+        return ""
+    return summary({"create": 0, "update": 0, "delete": 0, "same": work.files})
 
 
 def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Work:

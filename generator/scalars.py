@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from json.encoder import encode_basestring  # the C function behind json.dumps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*|--[a-z][A-Za-z0-9_=./-]*|[0-9]{1,9}[KMGT]i")
 _RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
 _MOST = 20_000
+_LONGEST_KEPT = 80
+_T = TypeVar("_T")
 
 encode: Callable[[str], str] = encode_basestring
 """Write a text as a JSON string with nothing escaped but quotes, backslashes and controls; YAML reads it too."""
@@ -23,10 +25,7 @@ class _Scalars(dict[str, str]):
     """Scalars by text: a dict, for a look-up is all that most calls need."""
 
     def __missing__(self, text: str) -> str:
-        if len(self) > _MOST:
-            self.clear()
-        written = self[text] = _scalar(text)
-        return written
+        return _kept(self, text, _scalar(text))
 
 
 def _scalar(text: str) -> str:
@@ -42,21 +41,29 @@ scalar: Callable[[str], str] = _Scalars().__getitem__
 """Write a text as a YAML scalar."""
 
 
-class _Texts(dict[str, str]):
-    """Texts by scalar: the other way round."""
+class _Values(dict[str, str | int]):
+    """Values by scalar: the other way round."""
 
-    def __missing__(self, written: str) -> str:
-        if len(self) > _MOST:
-            self.clear()
-        text = self[written] = _text(written)
-        return text
+    def __missing__(self, written: str) -> str | int:
+        return _kept(self, written, _value(written))
 
 
-def _text(written: str) -> str:
+def _value(written: str) -> str | int:
     if written[0] == '"':
         return str(json.loads(written))
-    return written[1:-1].replace("''", "'") if written[0] == "'" else written
+    if written[0] == "'":
+        return written[1:-1].replace("''", "'")
+    return int(written) if written.isdigit() else written  # a text of digits is never plain
 
 
-text_of: Callable[[str], str] = _Texts().__getitem__
-"""Return the text that `scalar` wrote."""
+def _kept(cache: dict[str, _T], key: str, value: _T) -> _T:
+    """Remember what recurs: long texts are queries, which hold the experiment's name and never do."""
+    if len(key) <= _LONGEST_KEPT:
+        if len(cache) > _MOST:
+            cache.clear()
+        cache[key] = value
+    return value
+
+
+value_of: Callable[[str], str | int] = _Values().__getitem__
+"""Return the text that `scalar` wrote, or the whole number that stands there plainly."""

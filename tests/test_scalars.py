@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from generator import load
 from generator.readback import MARK, Reader
 from generator.render import block
-from generator.scalars import scalar, text_of
+from generator.scalars import scalar, value_of
 
 # What `load` lets in: no control characters but tab and line ends, nothing bidirectional or invisible.
 texts = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S", "Zs")), max_size=30)
@@ -30,7 +30,7 @@ data = st.recursive(
 def test_a_scalar_reads_back_as_its_own_text_everywhere(text: str) -> None:
     written = scalar(text)
     assert "\n" not in written
-    assert text_of(written) == text
+    assert value_of(written) == text
     for form, expected in (
         (f"a: {written}\n", {"a": text}),
         (f"- {written}\n", [text]),
@@ -76,7 +76,7 @@ SHAPES = [
 def test_a_shape_reads_like_a_full_parse(shape: str, values: list[str], again: list[str]) -> None:
     """Also for the second text of a shape, which is filled and not parsed."""
     reader = Reader()
-    for some in (values, again):
+    for some in (values, again, values):
         slots = shape.replace("{{", "{ {").replace("}}", "} }").count("{}")
         written = [f"{MARK}{scalar(text)}{MARK}" for text in some[:slots]]
         marked = shape.format(*written)

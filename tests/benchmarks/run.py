@@ -1,4 +1,4 @@
-"""Measure Penstock against its goals: `python tests/benchmarks/run.py`. README.md explains the table."""
+"""Measure Penstock against its goals, beside other tools. README.md explains the table."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ def _wanted(known: Sequence[Goal], installed: dict[str, Tool], arguments: argpar
     for tool, way in _INSTALL.items():
         if len(possible) < len(chosen) and tool not in installed:
             _say(f"Left out: {tool} is not installed. Try: {way}\n")
+    if not possible:
+        sys.exit("nothing is left to measure")
     return possible
 
 
@@ -147,4 +149,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except measure.FailedError as error:
+        sys.exit(str(error))

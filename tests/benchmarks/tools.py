@@ -117,7 +117,7 @@ def _penstock(space: Workspace) -> Iterator[Tool]:
 def _limits(space: Workspace) -> Iterator[Tool]:
     rendered = space.rendered(space.experiments)
     manifests = str(rendered / inputs.MANIFESTS)
-    yield Tool("cp", lambda folder: [["cp", "-r", manifests, str(folder / "copy")]])
+    yield Tool("cp", lambda folder: [["cp", "-r", manifests, str(folder / "copy")]], turns=_SHORT)
     yield Tool(
         "naive",
         lambda folder: [[sys.executable, str(_NAIVE), str(rendered), str(folder / "naive")]],

@@ -228,9 +228,8 @@ class Sample(NamedTuple):
 class Server:
     """A running Prometheus."""
 
-    def __init__(self, address: str, log: Path) -> None:
+    def __init__(self, address: str) -> None:
         self._address = address
-        self._log = log
 
     def query(self, expr: str, at: float | None = None) -> list[Sample]:
         """Return an instant vector; a warning of the server's is an assertion."""
@@ -246,12 +245,6 @@ class Server:
         for sample in found:
             assert sample.labels.keys() == {by}, (expr, sample)
         return {sample.labels[by]: sample.value for sample in found}
-
-    def times(self, expr: str, start: float, end: float, step: float) -> dict[str, list[float]]:
-        """Return at which steps of a range each variant has a value."""
-        form = {"query": expr, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
-        found = self._ask("POST", "/api/v1/query_range", form)
-        return {one["metric"]["variant"]: [at for at, _ in one["values"]] for one in found["data"]["result"]}
 
     def targets(self) -> list[Document]:
         """Return what is scraped."""
@@ -313,7 +306,7 @@ def server(folder: Path, config: Document) -> Iterator[Server]:
     try:
         # The server takes a port that is free, and says in its log which.
         address = until(lambda: _address(process, log), "the server listens")
-        running = Server(address, log)
+        running = Server(address)
         until(running.ready, "the server is ready")
         yield running
     finally:

@@ -296,10 +296,9 @@ _MAX_BRACKETS = 500
 _DEEP_LINE = b" " * 100
 _SHAPE = bytes(32 if c in b" \t-?:" else 91 if c in b"[{" else 46 * (31 < c < 127 or c in b"\r\n") for c in range(256))
 _SEPARATORS = b",[{-?:\r\n"  # after each come two nodes at most
-_HIDDEN = (  # the tag "!", which no node shows; escapes of invisible characters; directives: many are slow
+_HIDDEN = (  # the tag "!", which no node shows, and any %TAG, as thousands are slow; escapes of invisible characters
     (b"!", rb"!(?=[\s,<%\]}]|\Z)"),
     (b"\\", rb"\\(?:[0abefvNLP]|x[01789]|u(?:00[01789]|06|20|[dD]|[fF])|U)"),
-    (b"%", rb"%TAG(?<![^\r\n]%TAG)"),
 )
 _INVISIBLE = (
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"

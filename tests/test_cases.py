@@ -61,6 +61,4 @@ def test_every_mistake_says_how_to_mend_it() -> None:
 
 
 def _files(root: Path) -> dict[str, bytes]:
-    return {
-        os.path.relpath(path, root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
+    return {os.path.relpath(path, root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

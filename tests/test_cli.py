@@ -15,7 +15,6 @@ import pytest
 if TYPE_CHECKING:
     from repositories import Repository
 
-TRAFFIC = "environments/production/manifests/traffic/recommendation-model/httproute-recommendation-model-experiment.yaml"
 MODEL = "environments/production/manifests/models/recommendation-model/inferenceservice-recommendation-model-v1.yaml"
 
 
@@ -100,9 +99,7 @@ def test_what_is_declared_no_more_is_deleted(repository: Repository) -> None:
     done = repository.penstock("render")
     assert done.returncode == 0
     assert "second" not in "".join(repository.manifests())
-    assert (
-        b"second" not in repository.manifests()["environments/production/manifests/models/kustomization.yaml"]
-    )
+    assert b"second" not in repository.manifests()["environments/production/manifests/models/kustomization.yaml"]
 
 
 def test_chosen_in_part_leaves_the_rest_alone(repository: Repository) -> None:
@@ -160,9 +157,7 @@ def test_completion_knows_environments_and_experiments(repository: Repository, w
     assert done.stdout.strip() in {"plain,production", "plain,recommendation-model"}
 
 
-def test_init_makes_a_repository_that_renders_and_never_overwrites(
-    repository: Repository, tmp_path: Path
-) -> None:
+def test_init_makes_a_repository_that_renders_and_never_overwrites(repository: Repository, tmp_path: Path) -> None:
     new = tmp_path / "new"
     assert repository.penstock("init", str(new)).returncode == 0
     done = repository.penstock("render", "-C", str(new))
@@ -187,9 +182,7 @@ def test_schema_is_the_one_that_validates(repository: Repository) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error(repository: Repository) -> None:
     command = f"{sys.executable} -c 'from generator.__main__ import main; main()' schema experiment | head -n 1"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=repository.root, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["bash", "-c", command], cwd=repository.root, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
 

@@ -210,9 +210,7 @@ def test_a_folder_may_hold_several_documents_lists_json_and_other_things(tmp_pat
     (tmp_path / "a.yaml").write_text(
         "# empty\n---\n" + yaml.safe_dump_all([renamed("A"), {"kind": "Namespace"}, renamed("B")])
     )
-    (tmp_path / "deep" / "list.yml").write_text(
-        yaml.safe_dump({"kind": "List", "items": [renamed("C"), 1, {}]})
-    )
+    (tmp_path / "deep" / "list.yml").write_text(yaml.safe_dump({"kind": "List", "items": [renamed("C"), 1, {}]}))
     (tmp_path / "d.json").write_text(json.dumps(renamed("D")))
     (tmp_path / "README.md").write_text("{")
     assert [kind for _, _, kind in read_folder(tmp_path)] == ["A", "B", "D", "C"]

@@ -62,9 +62,7 @@ structures = st.recursive(
     max_leaves=12,
 )
 scalars = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a", "bb"])
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
-)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
 TYPES = {"string": str, "boolean": bool, "object": dict, "array": list, "integer": int}
 
 
@@ -110,15 +108,12 @@ def fitting(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
     if schema.get("type") == "array":
         return draw(st.lists(fitting(schema["items"]), max_size=2))
     return draw(
-        st.sampled_from([{"string": "bb", "integer": 2, "boolean": True}.get(schema.get("type", ""), 1)])
-        | scalars
+        st.sampled_from([{"string": "bb", "integer": 2, "boolean": True}.get(schema.get("type", ""), 1)]) | scalars
     )
 
 
 @given(st.data(), structures)
-def test_a_value_fits_exactly_when_the_server_would_keep_it(
-    data: st.DataObject, source: dict[str, Any]
-) -> None:
+def test_a_value_fits_exactly_when_the_server_would_keep_it(data: st.DataObject, source: dict[str, Any]) -> None:
     value = data.draw(fitting(source))
     root = {"type": "object", "properties": {"spec": source}}
     assert accepts(compact(root), {**ABTEST, "spec": value}) is kept(source, value)

@@ -120,9 +120,7 @@ ROOTS: list[tuple[object, object, str, str]] = [
 
 
 @pytest.mark.parametrize(("document", "schema", "message", "fix"), ROOTS, ids=[row[2] for row in ROOTS])
-def test_mistakes_of_whole_documents(
-    document: object, schema: dict[str, Any], message: str, fix: str
-) -> None:
+def test_mistakes_of_whole_documents(document: object, schema: dict[str, Any], message: str, fix: str) -> None:
     assert [finding[1:3] for finding in findings(document, schema)] == [(message, fix)]
 
 
@@ -175,16 +173,8 @@ def test_the_kind_of_an_alternative_stands_above_what_it_decides() -> None:
             }
         },
         {"properties": {"x": {"allOf": [{"properties": {"a": {"examples": [1]}}}, {"required": ["a"]}]}}},
-        {
-            "properties": {
-                "x": {"if": {}, "then": {"properties": {"a": {"const": 1}}, "allOf": [{"required": ["a"]}]}}
-            }
-        },
-        {
-            "anyOf": [
-                {"properties": {"x": {"properties": {"a": {"enum": [1]}}, "allOf": [{"required": ["a"]}]}}}
-            ]
-        },
+        {"properties": {"x": {"if": {}, "then": {"properties": {"a": {"const": 1}}, "allOf": [{"required": ["a"]}]}}}},
+        {"anyOf": [{"properties": {"x": {"properties": {"a": {"enum": [1]}}, "allOf": [{"required": ["a"]}]}}}]},
     ],
 )
 def test_a_bare_condition_borrows_the_words_of_the_rest(schema: dict[str, Any]) -> None:
@@ -193,9 +183,7 @@ def test_a_bare_condition_borrows_the_words_of_the_rest(schema: dict[str, Any]) 
 
 
 def test_what_json_schema_calls_different_is_no_repetition() -> None:
-    assert (
-        findings([1, True, 0, False, [1], [True], {"a": 0}, {"a": False}, "1"], {"uniqueItems": True}) == ()
-    )
+    assert findings([1, True, 0, False, [1], [True], {"a": 0}, {"a": False}, "1"], {"uniqueItems": True}) == ()
 
 
 def test_one_place_gets_one_finding_about_its_value() -> None:

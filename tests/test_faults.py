@@ -43,9 +43,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "not both": {"not": {"required": ["a", "b"]}},
     "any": {"anyOf": [{"required": ["a"]}, {"type": "array", "items": {"const": 1}}, False]},
     "one": {"oneOf": [{"required": ["a"]}, {"required": ["b"]}, {"type": "string"}]},
-    "all": {
-        "allOf": [{"type": "object"}, {"oneOf": [{"properties": {"a": {"const": 1}}}, {"required": ["b"]}]}]
-    },
+    "all": {"allOf": [{"type": "object"}, {"oneOf": [{"properties": {"a": {"const": 1}}}, {"required": ["b"]}]}]},
     "condition": {"if": {"required": ["a"]}, "then": {"required": ["b"]}, "else": False},
     "unevaluated": {"allOf": [{"properties": {"a": True}}], "unevaluatedProperties": False},
     "unevaluated items": {"prefixItems": [True], "unevaluatedItems": False},
@@ -58,11 +56,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 5)
-    | st.sampled_from([0.5, 1.0, 2.0, -0.0, 1e300])
-    | st.text(max_size=3)
+    st.none() | st.booleans() | st.integers(-3, 5) | st.sampled_from([0.5, 1.0, 2.0, -0.0, 1e300]) | st.text(max_size=3)
 )
 keys = st.sampled_from(["a", "b", "c", "ab", "a.b", ""]) | st.text(max_size=2)
 documents = st.recursive(
@@ -85,9 +79,7 @@ schemas = st.sampled_from(list(SCHEMAS.values()))
 
 
 @given(documents, schemas)
-def test_every_finding_leads_to_its_place_and_is_one_visible_line(
-    document: Any, schema: dict[str, Any]
-) -> None:
+def test_every_finding_leads_to_its_place_and_is_one_visible_line(document: Any, schema: dict[str, Any]) -> None:
     for finding in findings(document, schema):
         value = document
         for step in finding.path[:-1] if finding.about_key else finding.path:
@@ -115,9 +107,7 @@ strange = st.recursive(
     | st.tuples(st.integers())
     | st.sets(st.integers())
     | scalars,
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.none() | st.dates(), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.none() | st.dates(), inner),
 )
 
 

@@ -29,8 +29,9 @@ SCHEMAS = {kind: json.loads((ROOT / "schemas" / f"{kind}.json").read_text()) for
 # stands below another never imports it, so there is no circle. `cli` and `run` import late what a run may do without.
 MAY_IMPORT = {
     "__init__": "",
+    "__main__": "cli run",
     "cli": "batch problems report repository resources run scaffold",
-    "run": "batch freshness repository resources",
+    "run": "batch freshness problems repository resources",
     "batch": "claims freshness pipeline plan problems readback render repository run seal tree verify",
     "pipeline": "catalog claims document environments experiments load plan problems repository rules validate verify"
     " wording",

@@ -35,7 +35,8 @@ problems = st.builds(
         ("text", "environments/p/experiments/x.yaml:4:2: error PS303: traffic sums to 90\n    add 10\n"),
         (
             "github",
-            "::error file=environments/p/experiments/x.yaml,line=4,col=2,title=Penstock PS303::traffic sums to 90. add 10\n",
+            "::error file=environments/p/experiments/x.yaml,line=4,col=2,title=Penstock PS303::"
+            "traffic sums to 90. add 10\n",
         ),
     ],
 )
@@ -56,9 +57,7 @@ def test_sarif_names_the_place_and_explains_the_rule() -> None:
 
 
 def test_junit_fails_for_errors_only() -> None:
-    suite = ET.fromstring(
-        report.problems([PROBLEM, PROBLEM._replace(severity=WARNING, message="w")], "junit")
-    )
+    suite = ET.fromstring(report.problems([PROBLEM, PROBLEM._replace(severity=WARNING, message="w")], "junit"))
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert ET.fromstring(report.problems([], "junit")).get("failures") == "0"
 

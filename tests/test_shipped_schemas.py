@@ -30,12 +30,8 @@ def test_a_shipped_schema_is_canonical_closed_and_without_descriptions(file: str
     jsonschema_rs.meta.validate(schema)
     jsonschema_rs.validator_for(schema)
     assert canonical(schema) == content
-    assert not [
-        sub for sub in subschemas(schema) if {"description", "title", "default", "format"} & sub.keys()
-    ]
-    assert not [
-        sub for sub in subschemas(schema) if "properties" in sub and "additionalProperties" not in sub
-    ]
+    assert not [sub for sub in subschemas(schema) if {"description", "title", "default", "format"} & sub.keys()]
+    assert not [sub for sub in subschemas(schema) if "properties" in sub and "additionalProperties" not in sub]
     assert {*schema["properties"]} >= {"apiVersion", "kind", "metadata"}
     assert "status" not in schema["properties"]
 
@@ -117,9 +113,7 @@ SAMPLES = [(path, sample) for glob, sample in yaml.safe_load(OBJECTS).items() fo
 FREE = {"labels", "annotations", "matchLabels", "requests", "limits", "data", "pairs"}
 
 
-@pytest.mark.parametrize(
-    ("path", "sample"), SAMPLES, ids=[path.relative_to(FOLDER).as_posix() for path, _ in SAMPLES]
-)
+@pytest.mark.parametrize(("path", "sample"), SAMPLES, ids=[path.relative_to(FOLDER).as_posix() for path, _ in SAMPLES])
 def test_a_real_object_fits_and_no_field_of_it_may_be_misspelt(path: Path, sample: dict[str, Any]) -> None:
     validator = jsonschema_rs.validator_for(json.loads(path.read_bytes()))
     assert validator.is_valid(sample)

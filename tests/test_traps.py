@@ -71,9 +71,7 @@ def test_6_only_the_models_paths_are_published() -> None:
 
 
 def test_7_monitors_scrape_declared_ports_of_the_model_itself() -> None:
-    declared = {
-        p["containerPort"] for s in of("InferenceService") for p in s["spec"]["predictor"]["model"]["ports"]
-    }
+    declared = {p["containerPort"] for s in of("InferenceService") for p in s["spec"]["predictor"]["model"]["ports"]}
     for monitor in (*of("ServiceMonitor"), *of("PodMonitor")):
         spec = monitor["spec"]
         for endpoint in spec.get("endpoints", []) + spec.get("podMetricsEndpoints", []):

@@ -79,9 +79,7 @@ def codes(findings: Findings) -> list[tuple[str, str]]:
 def start(work: Callable[[], object]) -> int:
     """Fork: a child may die without harm."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns of threads, which no child uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which no child uses
         child = os.fork()
     if child:
         return child
@@ -158,9 +156,7 @@ def test_a_file_no_longer_declared_is_deleted_with_the_folders_it_leaves_empty()
     ],
     ids=["edited", "foreign", "edited orphan"],
 )
-def test_what_is_not_ours_survives_until_forced(
-    found: dict[str, str], manifests: dict[str, str], code: str
-) -> None:
+def test_what_is_not_ours_survives_until_forced(found: dict[str, str], manifests: dict[str, str], code: str) -> None:
     put(found)
     findings = render(manifests)
     assert codes(findings) == [(code, A)]
@@ -182,9 +178,7 @@ def test_foreign_things_in_an_owned_folder_are_a_warning_and_never_deleted() -> 
     Path(f"{MODELS}/link.yaml").symlink_to("a.yaml")
     for force in (False, True):
         findings = render(OLD, force=force)
-        assert codes(findings) == [
-            ("PS604", f"{MODELS}/{name}") for name in ("README.md", "link.yaml", "sub")
-        ]
+        assert codes(findings) == [("PS604", f"{MODELS}/{name}") for name in ("README.md", "link.yaml", "sub")]
         assert {problem.severity for problem in findings[1]} == {WARNING}
     assert disk() == OLD | foreign | {f"{MODELS}/link.yaml": OLD[A]}
 
@@ -211,9 +205,7 @@ def test_a_linked_folder_that_appears_after_the_comparison_is_not_followed() -> 
     with Staging.open(".", "environments") as staging:
         staging.stage(A, OLD[A])
         Path("environments/prod").symlink_to("../outside")
-        with pytest.raises(
-            WriteError, match=r"^environments/prod: a file or link stands .* may be new already"
-        ):
+        with pytest.raises(WriteError, match=r"^environments/prod: a file or link stands .* may be new already"):
             staging.commit()
     assert disk() == {}
 
@@ -277,9 +269,7 @@ def die_at(step: int) -> None:
 
 
 def assert_each_file_is_old_or_new(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    for area in Path("environments").glob(
-        ".penstock-staging-*"
-    ):  # Git must not see it, as long as it holds a file
+    for area in Path("environments").glob(".penstock-staging-*"):  # Git must not see it, as long as it holds a file
         assert disk(str(area)) == {} or (area / ".gitignore").exists()
     visible = {path: text for path, text in disk().items() if ".penstock-staging-" not in path}
     assert visible.keys() <= old.keys() | new.keys()
@@ -458,9 +448,7 @@ def test_a_target_on_another_file_system_shows_before_anything_changed(tmp_path:
     [("environments", NEW, A), (TRAFFIC, NEW, TRAFFIC), (TRAFFIC, {A: NEW[A]}, TRAFFIC)],
     ids=["staging", "writing", "deleting"],
 )
-def test_a_read_only_folder_shows_before_anything_changed(
-    closed: str, manifests: dict[str, str], named: str
-) -> None:
+def test_a_read_only_folder_shows_before_anything_changed(closed: str, manifests: dict[str, str], named: str) -> None:
     def work() -> None:
         with pytest.raises(WriteError, match=f"^{named}: permission denied. .* No file was changed"):
             render(manifests)

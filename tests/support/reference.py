@@ -28,11 +28,7 @@ def metrics() -> str:
     rows = ["| name | what | kind | bounds of `above` |", "|---|---|---|---|"]
     for name, (source, preset) in sources.presets().items():
         factor = 1 if preset.unit == "milliseconds" else 1000
-        bounds = (
-            ", ".join(f"{edge * factor:.10g}" for edge in preset.buckets)
-            if preset.kind == "latencyShare"
-            else ""
-        )
+        bounds = ", ".join(f"{edge * factor:.10g}" for edge in preset.buckets) if preset.kind == "latencyShare" else ""
         summary = f"{preset.summary} ({source.summary})"
         rows.append(f"| `{name}` | {_cell(summary)} | {preset.kind} | {bounds and bounds + ' ms'} |")
     return "\n".join(rows)
@@ -47,8 +43,9 @@ def runtimes() -> str:
     for runtime in kserve.RUNTIMES.values():
         formats = ", ".join(f"{name} {'/'.join(versions)}" for name, versions in runtime.formats.items())
         knob = runtime.name_argument or runtime.name_env
+        named = f"`{knob}`" if knob else "its artifact (PS346)"
         rows.append(
-            f"| `{runtime.name}` | {formats} | {', '.join(runtime.protocols)} | {knob and f'`{knob}`' or 'its artifact (PS346)'} "
+            f"| `{runtime.name}` | {formats} | {', '.join(runtime.protocols)} | {named} "
             f"| {runtime.since[0]}.{runtime.since[1]} |"
         )
     return "\n".join(rows)

@@ -35,8 +35,10 @@ problems = st.builds(
         ("text", "environments/p/experiments/x.yaml:4:2: error PS303: traffic sums to 90\n    add 10\n"),
         (
             "github",
-            "::error file=environments/p/experiments/x.yaml,line=4,col=2,title=Penstock PS303::"
-            "traffic sums to 90. add 10\n",
+            (
+                "::error file=environments/p/experiments/x.yaml,line=4,col=2,title=Penstock PS303::"
+                "traffic sums to 90. add 10\n"
+            ),
         ),
     ],
 )

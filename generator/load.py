@@ -280,8 +280,9 @@ def _number(text: str) -> int | float | _Doubt:
     else:  # Python refuses to convert thousands of decimal digits
         value = int(text, 0) if len(text) <= 20 or text.startswith("0x") else 1 << 64
         fits = -(1 << 63) <= value < 1 << 63
-    message = f"{_shown(text)} does not fit into 64 bits"
-    return value if fits else _Doubt(("PS114", message, f"write a smaller number, or {_QUOTE}"))
+    if fits:
+        return value
+    return _Doubt(("PS114", f"{_shown(text)} does not fit into 64 bits", f"write a smaller number, or {_QUOTE}"))
 
 
 def _shown(text: str) -> str:

@@ -593,6 +593,16 @@ def test_without_libyaml_the_same_code_works() -> None:
     assert said == "True {'a': [1]} () PS109\n"
 
 
+def test_only_mistakes_cost_the_import_of_words() -> None:
+    said = python("""if True:
+        import sys
+        from generator import load
+        load.parse("a: [1, 2.5, on-call, 0x1F, 10m, 1.2.3, n1, null, ä, 'x']".encode(), "")
+        print("generator.wording" in sys.modules)
+    """)
+    assert said == "False\n"
+
+
 def test_parsing_is_faster_than_pyyaml() -> None:
     """More than twice as fast on an idle machine; the figures are those of the benchmarks."""
     raw = yaml.safe_dump([{f"key{n}": ["text", n, {"a": f"value {n}"}]} for n in range(300)], encoding="utf-8")

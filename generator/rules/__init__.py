@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from generator.rules import policy, serving, traffic
+from generator.rules import policy, scaling, serving, traffic
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -34,9 +34,9 @@ RULES: tuple[Rule, ...] = (
     serving.model_name,
     serving.go_templates,
     serving.storage,
-    serving.resources,
-    serving.replicas,
-    serving.unequal_load,
+    scaling.resources,
+    scaling.replicas,
+    scaling.unequal_load,
     serving.logger,
     serving.batcher,
     serving.reserved,

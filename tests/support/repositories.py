@@ -128,7 +128,7 @@ class Repository:
     def penstock(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:
         """Run the program itself; `environment` is laid over this process's own."""
         done = subprocess.run(
-            [sys.executable, "-c", "from generator.__main__ import main; main()", *arguments],
+            [sys.executable, "-P", "-m", "generator", *arguments],
             cwd=cwd or self.root,
             env={**os.environ, **environment},
             capture_output=True,

@@ -122,6 +122,9 @@ def _ready_made(
 def _finish(
     document: Document, name: str, spec: dict[str, Any], preset: Preset, scope: Scope
 ) -> tuple[Metric | None, list[Problem]]:
+    direction = spec.get("direction", preset.direction)
+    if direction == "higher" and spec.get("margin", 0) >= 1:
+        return None, [_endless_margin(document, name)]
     bound = _bound(spec["above"], preset.unit) if "above" in spec else None
     if bound is not None and preset.kind != "latencyShare":
         return None, [_not_a_share(document, name)]
@@ -133,7 +136,7 @@ def _finish(
             name=name,
             role=spec["role"],
             kind=preset.kind,
-            direction=spec.get("direction", preset.direction),
+            direction=direction,
             scope=scope,
             events=preset.good or preset.events,
             total=preset.total if is_ratio else (),
@@ -274,6 +277,15 @@ def _not_a_share(document: Document, name: str) -> Problem:
         f"metric `{name}` is no share over a bound, so `above` means nothing",
         "remove above, or use a latency metric",
         key=True,
+    )
+
+
+def _endless_margin(document: Document, name: str) -> Problem:
+    return document.problem(
+        "PS338",
+        ("spec", "metrics", name, "margin"),
+        f"metric `{name}` may fall by 100 % or more of control's value, so nothing can break its guardrail",
+        "write a fraction below 1, for example `margin: 0.1`",
     )
 
 

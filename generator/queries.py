@@ -7,6 +7,7 @@ Everything stays within what Prometheus 2.42 and 3.x both understand.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -123,10 +124,17 @@ class Queries:
         return f"{self.recorded(names.SRM)} > {self.critical:g} and {on} {enough} unless {on} {moved}"
 
     def over_limit(self, metric: Metric) -> str:
-        """Variants beyond the fixed limit in both windows, with enough requests."""
+        """Variants beyond the fixed limit in both windows, with enough requests.
+
+        Enough is at least as many as would bring ten events at the limit: at a true rate of half the limit, a hundred
+        requests would page ten times a day (simulated).
+        """
         sign, limit = _worse(metric), _number(metric.limit or 0.0)
         both = f"{self._value(names.SHORT, metric)} {sign} {limit} and {self._value(names.LONG, metric)} {sign} {limit}"
-        return f"{both} and on (variant) {self._enough(metric)}"
+        enough = metric.minimum_requests
+        if metric.kind != "mean" and metric.direction == "lower" and metric.limit:
+            enough = max(enough, math.ceil(10 / metric.limit))
+        return f"{both} and on (variant) {self.recorded(names.REQUESTS)} >= {enough}"
 
     def worse_than_control(self, metric: Metric) -> str:
         """Candidates worse than control by more than the margin in both windows, with enough requests in either arm."""
@@ -139,7 +147,8 @@ class Queries:
         # The arm with the event that hurts: rare events need some before a ratio of rates means anything.
         arm = "!=" if metric.direction == "lower" else "="
         seen = self.recorded(names.EVENTS, f'metric="{metric.name}"', self._control(arm))
-        return f"{guarded} and on ({'variant' if arm == '!=' else 'namespace, experiment'}) {seen} >= 10"
+        guarded += f" and on ({'variant' if arm == '!=' else 'namespace, experiment'}) {seen} >= 10"
+        return f"{guarded} and on (variant) {self._beyond_chance(metric)}"
 
     def silent(self, minimum: int = 10) -> str:
         """Variants that count no request, though others count enough that they should; or all, if nothing is counted.
@@ -160,10 +169,25 @@ class Queries:
     def _against_control(self, name: str, metric: Metric) -> str:
         candidate = self._value(name, metric, self._control("!="))
         control = self._value(name, metric, self._control("="))
-        margin = metric.margin or 0.0
-        factor = 1 + margin if metric.direction == "lower" else 1 - margin
         on = "on (namespace, experiment, metric) group_left ()"
-        return f"{candidate} {_worse(metric)} {on} ({_number(factor)} * {control})"
+        return f"{candidate} {_worse(metric)} {on} ({_number(_margin_factor(metric))} * {control})"
+
+    def _beyond_chance(self, metric: Metric) -> str:
+        """Candidates whose distance from the margin is more than three standard errors, from Poisson counts of events.
+
+        A rule is evaluated every half minute: of two equal arms with 1 % errors and 5,000 requests each in 30 minutes,
+        the bare comparison would accuse one nine times a day; with three standard errors, never (simulated). For the
+        eye of an alert, not for a verdict.
+        """
+        arms = [
+            (self._value(names.LONG, metric, arm), self._value(names.EVENTS, metric, arm))
+            for arm in (self._control("!="), self._control("="))
+        ]
+        candidate, control = [f"{value} ^ 2 / clamp_min({events}, 1)" for value, events in arms]
+        factor = _margin_factor(metric)
+        on = "on (namespace, experiment, metric) group_left ()"
+        distance = f"({arms[0][0]} - {on} ({_number(factor)} * {arms[1][0]})) ^ 2"
+        return f"({distance} > 9 * ({candidate} + {on} ({_number(factor**2)} * {control})))"
 
     def _value(self, name: str, metric: Metric, *matchers: str) -> str:
         return self.recorded(name, f'metric="{metric.name}"', *matchers)
@@ -283,6 +307,12 @@ def le_matcher(bound: float) -> str:
 
 def _worse(metric: Metric) -> str:
     return ">" if metric.direction == "lower" else "<"
+
+
+def _margin_factor(metric: Metric) -> float:
+    """Return what control's value times this is the worst that is tolerated."""
+    margin = metric.margin or 0.0
+    return 1 + margin if metric.direction == "lower" else 1 - margin
 
 
 def _number(value: float) -> str:

@@ -274,11 +274,13 @@ def test_what_is_no_longer_declared_is_deleted(data: st.DataObject) -> None:
     with holding(recommendation()) as repository:
         add_experiment(repository, "other")
         assert findings(repository, *cache) == set()
-        fates = data.draw(st.dictionaries(st.sampled_from(sorted(repository.manifests())), FATES, max_size=2))
+        data.draw(st.sampled_from(REMOVALS))(repository)
+        present, wanted = repository.manifests(), freshly_rendered(repository)
+        paths = st.sampled_from(sorted(present.keys() - wanted.keys()) or [*present]) | st.sampled_from([*present])
+        fates = data.draw(st.dictionaries(paths, FATES, max_size=2))
         for path, fate in fates.items():
             disturb(repository.root / path, fate)
-        data.draw(st.sampled_from(REMOVALS))(repository)
-        disturbed, wanted = repository.manifests(), freshly_rendered(repository)
+        disturbed = repository.manifests()
         found = findings(repository, *cache)
         assert found == {(CODES[path in wanted, fate], path) for path, fate in fates.items()}
         if {code for code, _ in found} <= {"PS604"}:

@@ -45,7 +45,8 @@ def counters(draw: DrawFn, usable: list[str]) -> Document:
 def metrics(usable: list[str]) -> SearchStrategy[dict[str, Any]]:
     """Draw metrics of every kind, ready-made and own."""
     ready = [name for name in presets() if name.partition("/")[0] in usable]
-    return maps(names(40), _ready_made(ready) | _ratios() | _histograms("mean") | _histograms("latencyShare"))
+    kinds = _ready_made(ready) | _ratios() | _histograms("mean") | _histograms("latencyShare")
+    return maps(names(40), kinds, least=1)
 
 
 @st.composite

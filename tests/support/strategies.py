@@ -21,6 +21,7 @@ from vocabulary import (
     maps,
     names,
     object_names,
+    often,
     plain_texts,
     some,
     texts,
@@ -152,7 +153,9 @@ def measured(draw: DrawFn, case: Case) -> Case:
     place, spec = case.environment["spec"], case.experiment["spec"]
     for key in ("shadow", "metrics", "rollout"):
         spec.pop(key, None)
-    spec |= draw(_words()) | some(draw, metrics=metrics(_sources(place)))
+    spec |= draw(_words())
+    if draw(often):
+        spec["metrics"] = draw(metrics(_sources(place)))
     spec["traffic"] = draw(traffic(list(spec["variants"])))
     idle = sorted(name for name, percent in spec["traffic"].items() if not percent)
     if idle and _standard(place) and draw(st.booleans()):
@@ -190,7 +193,8 @@ def _names(draw: DrawFn, place: Document) -> tuple[str, list[str]]:
     most = min(kserve.NAME_LIMIT[mode], kserve.NAME_AND_NAMESPACE_LIMIT[mode] - len(place["namespace"]))
     name = draw(names(min(40, most - 4)))
     variant = names(min(30, most - len(name) - 1))
-    return name, draw(st.lists(variant, min_size=1, max_size=5, unique=True) | st.just(["v1", "v2"]))
+    number = draw(st.sampled_from((2, 3, 1, 2, 4, 5)))
+    return name, draw(st.lists(variant, min_size=number, max_size=number, unique=True))
 
 
 # The rest draws groups of settings: what stands beside or under spec.model, and how to draw a variant's own.
@@ -351,7 +355,7 @@ def _payloads(draw: DrawFn, place: Document) -> _Group:
     )
     common: Document = {}
     own: dict[str, SearchStrategy[Any]] = {}
-    if draw(st.booleans()):
+    if draw(often):
         common["logging"] = {"mode": draw(mode), **draw(sink | bucket)} | some(
             draw,
             metadataHeaders=st.sampled_from((["X-Request-Id", "On"], [])),

@@ -48,6 +48,7 @@ label_keys = st.sampled_from(("team", "on", "example.com/team", "A_b.c", "null",
 label_values = st.sampled_from(("", "a", "on", "null", "1", "1e3", "0x1f", "A-b_c.d", "2027-01-01", "z" * 63))
 annotation_keys = st.sampled_from(("note", "sidecar.istio.io/inject", "y", "example.com/n"))
 object_names = st.sampled_from(("models", "null", "a.b-c", "0", "1e3"))
+often = st.sampled_from((True, True, True, False))
 durations = st.sampled_from(("1s", "90s", "5m", "1h", "99999s"))
 
 

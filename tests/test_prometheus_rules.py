@@ -267,10 +267,11 @@ CASES = (
     Case("over, though the long window remembers", ((60, {"b": {"failures": 0.2}}), (80, {})), set(), at=100),
     # Worse than control
     Case("worse than control within the margin", ((60, {"b": {"failures": 0.0236}}),), set()),
+    Case("worse than control beyond the margin, but within chance", ((60, {"b": {"failures": 0.0246}}),), set()),
     Case(
-        "worse than control beyond the margin",
-        ((60, {"b": {"failures": 0.0246}}),),
-        {"GuardrailControl b failures"},
+        "worse than control beyond the margin and beyond chance",
+        ((60, {"b": {"failures": 0.08}}),),
+        {"GuardrailControl b failures", "GuardrailLimit b failures"},
     ),
     Case(
         "control is without fault",
@@ -293,12 +294,14 @@ CASES = (
     ),
     Case("slower within the margin", ((60, {"b": {"slow": 0.118, "time": 0.235}}),), set()),
     Case(
-        "slower beyond the margin",
+        "slower beyond the margin, but within chance; a mean has no such guard",
         ((60, {"b": {"slow": 0.13}, "c": {"time": 0.25}}),),
-        {"GuardrailControl b slow", "GuardrailControl c time"},
+        {"GuardrailControl c time"},
     ),
+    Case("slower beyond chance", ((60, {"b": {"slow": 0.3}}),), {"GuardrailControl b slow"}),
     Case("fewer clicks within the margin", ((60, {"b": {"clicks": 0.275}}),), set()),
-    Case("fewer clicks", ((60, {"b": {"clicks": 0.26}}),), {"GuardrailControl b clicks"}),
+    Case("fewer clicks, but within chance", ((60, {"b": {"clicks": 0.26}}),), set()),
+    Case("fewer clicks", ((60, {"b": {"clicks": 0.1}}),), {"GuardrailControl b clicks"}),
     Case("more clicks", ((60, {"b": {"clicks": 0.6}}),), set()),
     Case("fewer clicks, but few at control", ((60, {"a": {"clicks": 0.006}, "b": {"clicks": 0}}),), set()),
     Case("no series of clicks counts as none", ((0, {"b": {"lacks": ("clicks",)}}),), {"GuardrailControl b clicks"}),

@@ -19,7 +19,8 @@ _labels = maps(
     texts | st.lists(texts, min_size=1, max_size=3),
     least=1,
 )
-_fractions = st.sampled_from((0.05, 1, 10, 0.000001, 0.333333333333))
+_effects = st.sampled_from((0.05, 1, 10, 0.000001, 0.333333333333))
+_margins = st.sampled_from((0.05, 0.999, 0.000001, 0.333333333333))
 _limits = st.sampled_from((0, 0.01, 1, 2.5, 1_000_000, 0.333333333333))
 
 
@@ -69,8 +70,8 @@ def _goals(draw: DrawFn) -> Document:
     """Draw a role and what it asks for."""
     base = some(draw, minimumRequests=st.sampled_from((1, 200, 1_000_000_000)))
     if draw(st.booleans()):
-        return {"role": "success", "mde": draw(_fractions)} | base
-    goal = some(draw, margin=_fractions, limit=_limits) or {"limit": draw(_limits)}
+        return {"role": "success", "mde": draw(_effects)} | base
+    goal = some(draw, margin=_margins, limit=_limits) or {"limit": draw(_limits)}
     return {"role": "guardrail"} | goal | base
 
 

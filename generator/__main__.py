@@ -14,10 +14,17 @@ def main() -> NoReturn:
     its time. The garbage collector only slows the loading of modules down; `batch` enables it for long runs.
     """
     gc.disable()
-    if sys.argv[1:] == ["render"]:
+    match sys.argv[1:]:
+        case ["render"]:
+            directory = "."
+        case ["render", "-C", directory]:
+            pass
+        case _:
+            directory = ""
+    if directory:
         from generator import run  # noqa: PLC0415 (each of these loads only what it needs)
 
-        done = run.idle(".", run.today())
+        done = run.idle(directory, run.today())
         if done:
             sys.stdout.write(f"{done}\n")
             sys.exit(0)

@@ -352,11 +352,16 @@ def test_a_run_on_one_experiment_touches_no_file_of_another(repository: Reposito
     assert findings(repository) == set()
     before = repository.manifests()
     add_experiment(repository, "edited", "another one")
+    add_experiment(repository, "new")
     dropping("dropped")(repository)
     assert repository.invoke("render", EXPERIMENT).exit_code == 0
-    assert {path: text for path, text in repository.manifests().items() if path not in LISTINGS} == {
-        path: text for path, text in before.items() if path not in LISTINGS
+    after = repository.manifests()
+    assert {path: after[path] for path in after.keys() - LISTINGS} == {
+        path: before[path] for path in before.keys() - LISTINGS
     }
+    for path in LISTINGS:
+        folder = (repository.root / path).parent
+        assert all((folder / name).is_dir() for name in repository.read(path)["resources"])
 
 
 LISTINGS = {f"environments/production/manifests/{area}/kustomization.yaml" for area in AREAS}

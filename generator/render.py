@@ -79,7 +79,7 @@ def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
-_MOST = 20_000
+_MOST = 2_000
 _LONGEST_KEPT = 80  # longer ones are queries, which hold the experiment's name and never recur
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Plain scalars that YAML 1.1, YAML 1.2 and Kubernetes' parser all read as text; `null`, `on` or `1e3` are not.
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*|--[a-z][A-Za-z0-9_=./-]*|[0-9]{1,9}[KMGT]i")
 _RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
-_MOST = 20_000
+_MOST = 2_000
 _LONGEST_KEPT = 80
 _T = TypeVar("_T")
 

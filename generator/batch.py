@@ -166,8 +166,9 @@ class Batch:
         left = orphans(self.work.inventory, environment)
         if self.work.chosen[environment] != declared:
             # Chosen in part: list what is there or comes now, and leave to a whole run what is to go.
+            gone = {place.rpartition("/")[2] for place in left}
             left = []
-            declared = tuple(one for one in declared if self._present(environment, one))
+            declared = tuple(sorted({one for one in declared if self._present(environment, one)} | gone))
         try:
             rendered = self.templates.render(plan.listings(environment, declared))
         except ProblemsError as error:

@@ -180,6 +180,15 @@ def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Fin
                     f"it changes `{key}`, by which Penstock knows the variant",
                     "leave it out of the patch",
                 )
+    model = _at(data, ("spec", "predictor", "model")) or {}
+    for key, kept in (
+        ("args", list(planned["args"])[:1]),
+        ("ports", [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in planned["ports"]]),
+    ):
+        found = model.get(key) or []
+        if any(one not in found for one in kept):
+            message = f"it replaces the list `{key}`, by which the server is named and scraped"
+            yield Finding("PS508", manifest, ("spec", "predictor", "model", key), message, "leave it out of the patch")
     yield from _patched(manifest, data)
 
 

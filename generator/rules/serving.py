@@ -98,6 +98,17 @@ def _one_protocol(document: Document, experiment: Experiment) -> list[Problem]:
         )
         for variant in experiment.candidates
         if variant.protocol != control.protocol
+    ] + [
+        document.problem(
+            "PS345",
+            setting(document, variant.name, "runtime"),
+            f"`{variant.name}` and control `{control.name}` serve the OpenAI protocol on different paths "
+            f"({variant.runtime.name}, {control.runtime.name}): one route reaches only one of them",
+            "serve all variants by one kind of runtime",
+        )
+        for variant in experiment.candidates
+        if variant.protocol == control.protocol == "openai"
+        and (variant.runtime.source == "vllm") != (control.runtime.source == "vllm")
     ]
 
 

@@ -205,14 +205,19 @@ _nothing: SearchStrategy[Document] = st.just({})
 @st.composite
 def _engines(draw: DrawFn, place: Document) -> _Group:
     runtimes = _runtimes(place)
-    protocol = draw(st.sampled_from(sorted({one for _, spoken in runtimes.values() for one in spoken})))
+    protocol = draw(st.sampled_from(sorted({spoken for one in runtimes.values() for spoken in one.protocols})))
+    speakers = {name: one for name, one in runtimes.items() if protocol in one.protocols}
+    if protocol == "openai":  # whose paths are the server's own: one route needs one kind of server
+        source = draw(st.sampled_from(sorted({one.source for one in speakers.values()})))
+        speakers = {name: one for name, one in speakers.items() if one.source == source}
     versioned = draw(st.booleans())
 
     @st.composite
     def engine(draw: DrawFn) -> Document:
-        name = draw(st.sampled_from(sorted(name for name, (_, spoken) in runtimes.items() if protocol in spoken)))
-        form = draw(st.sampled_from(sorted(runtimes[name][0])))
-        version = {"formatVersion": draw(st.sampled_from(runtimes[name][0][form]))} if versioned else {}
+        name = draw(st.sampled_from(sorted(speakers)))
+        formats = speakers[name].formats
+        form = draw(st.sampled_from(sorted(formats)))
+        version = {"formatVersion": draw(st.sampled_from(formats[form]))} if versioned else {}
         return {"format": form, "runtime": name, "protocol": protocol} | version
 
     if draw(st.booleans()):
@@ -220,16 +225,15 @@ def _engines(draw: DrawFn, place: Document) -> _Group:
     return {}, engine()
 
 
-def _runtimes(place: Document) -> dict[str, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]]:
-    """Return formats and protocols of the runtimes whose model name can be set, or is promised."""
+def _runtimes(place: Document) -> dict[str, kserve.Runtime]:
+    """Return the runtimes whose model name can be set, or is promised."""
     installed = kserve.version(place["kserve"]["version"])
     bundled = {
-        name: (one.formats, one.protocols)
+        name: one
         for name, one in kserve.runtimes(installed).items()
         if one.since <= installed and (one.name_argument or one.name_env)
     }
-    likes = {name: kserve.RUNTIMES[own["like"]] for name, own in place.get("runtimes", {}).items()}
-    return bundled | {name: (like.formats, like.protocols) for name, like in likes.items()}
+    return bundled | {name: kserve.RUNTIMES[own["like"]] for name, own in place.get("runtimes", {}).items()}
 
 
 @st.composite

@@ -5,18 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from generator import kserve
-from generator.model import DashboardOutput, Environment, Gateway, Monitoring, Pairs, Policy, Routing
+from generator.model import (
+    Authors,
+    DashboardOutput,
+    Environment,
+    Gateway,
+    GitOps,
+    Monitoring,
+    Pairs,
+    Policy,
+    Prometheus,
+    Routing,
+    Secret,
+)
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
     from generator.document import Document
     from generator.problems import Problem
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(duration: str | None, default: int) -> int:
-    """Read a duration such as `90s`, `5m` or `1h`; `default` where there is none."""
+    """Read a duration such as `90s`, `5m`, `1h` or `3d`; `default` where there is none."""
     return int(duration[:-1]) * _SECONDS[duration[-1]] if duration else default
 
 
@@ -39,6 +51,8 @@ def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, .
         routing=_routing(spec["routing"], mode),
         monitoring=_monitoring(spec.get("monitoring", {})),
         policy=_policy(spec.get("policy", {})),
+        prometheus=_prometheus(spec["prometheus"]) if "prometheus" in spec else None,
+        gitops=_gitops(spec["gitops"]) if "gitops" in spec else None,
         runtimes=kserve.runtimes(installed) | _runtimes(spec.get("runtimes", {})),
     )
     return environment, tuple(_problems(document, environment, folder, spec))
@@ -77,10 +91,64 @@ def _monitoring(spec: dict[str, Any]) -> Monitoring:
 
 
 def _policy(spec: dict[str, Any]) -> Policy:
-    def prefixes(key: str) -> tuple[str, ...] | None:
-        return tuple(spec[key]) if key in spec else None
+    authors = spec.get("authors", {})
+    if "freeze" in spec:
+        from generator import freezes  # noqa: PLC0415 (start-up time: time zones are needed by few)
 
-    return Policy(prefixes("storage"), prefixes("loggers"))
+        frozen = tuple(freezes.read(one) for one in spec["freeze"] if not any(freezes.mistakes(one)))
+    else:
+        frozen = ()
+    return Policy(
+        storage=_texts(spec, "storage"),
+        loggers=_texts(spec, "loggers"),
+        owners=_texts(spec, "owners"),
+        largest_step=spec.get("largestStep"),
+        freeze=frozen,
+        authors=Authors(_texts(authors, "traffic"), _texts(authors, "models"), _texts(authors, "metrics")),
+        overrides=spec.get("overrides", False),
+    )
+
+
+def _texts(spec: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    return tuple(spec[key]) if key in spec else None
+
+
+def _prometheus(spec: dict[str, Any]) -> Prometheus:
+    tls, basic = spec.get("tls", {}), spec.get("basicAuth")
+    return Prometheus(
+        url=spec["url"].rstrip("/"),
+        headers=tuple((name, _secret(value)) for name, value in pairs(spec.get("headers"))),
+        bearer_token=_from(spec["bearerToken"]) if "bearerToken" in spec else None,
+        basic_auth=(basic["username"], _from(basic["password"])) if basic else None,
+        ca_file=tls.get("caFile", ""),
+        cert_file=tls.get("certFile", ""),
+        key_file=tls.get("keyFile", ""),
+        insecure=tls.get("insecureSkipVerify", False),
+        timeout=seconds(spec.get("timeout"), 30),
+    )
+
+
+def _secret(value: Any) -> str | Secret:
+    return value if isinstance(value, str) else _from(value)
+
+
+def _from(spec: dict[str, str]) -> Secret:
+    return Secret(spec.get("env", ""), spec.get("file", ""))
+
+
+def _gitops(spec: dict[str, Any]) -> GitOps:
+    return GitOps(
+        tool=spec["tool"],
+        repository=spec["repository"],
+        branch=spec.get("branch", "main"),
+        path=spec.get("path", "").strip("/"),
+        namespace=spec.get("namespace", {"argocd": "argocd", "flux": "flux-system"}[spec["tool"]]),
+        project=spec.get("project", "default"),
+        server=spec.get("server", "https://kubernetes.default.svc"),
+        secret=spec.get("secret", ""),
+        service_account=spec.get("serviceAccount", ""),
+        interval=seconds(spec.get("interval"), 60),
+    )
 
 
 def _runtimes(spec: dict[str, Any]) -> dict[str, kserve.Runtime]:
@@ -116,6 +184,8 @@ def _problems(document: Document, environment: Environment, folder: str, spec: d
         *_backend(document, environment),
         *_dashboard(document, environment),
         *_own_runtimes(document, spec.get("runtimes", {})),
+        *_freezes(document, spec.get("policy", {}).get("freeze", [])),
+        *_authentication(document, spec.get("prometheus", {})),
     ]
 
 
@@ -186,3 +256,30 @@ def _own_runtimes(document: Document, spec: dict[str, Any]) -> list[Problem]:
                 )
             )
     return found
+
+
+def _freezes(document: Document, declared: list[dict[str, Any]]) -> list[Problem]:
+    if not declared:
+        return []
+    from generator import freezes  # noqa: PLC0415 (start-up time: time zones are needed by few)
+
+    path = ("spec", "policy", "freeze")
+    return [
+        document.problem("PS411", (*path, number, key) if key else (*path, number), message, fix)
+        for number, one in enumerate(declared)
+        for key, message, fix in freezes.mistakes(one)
+    ]
+
+
+def _authentication(document: Document, spec: dict[str, Any]) -> list[Problem]:
+    if not {"bearerToken", "basicAuth"} <= spec.keys():
+        return []
+    return [
+        document.problem(
+            "PS412",
+            ("spec", "prometheus", "basicAuth"),
+            "there is a bearerToken too, and a request has one Authorization header",
+            "keep the one that the server asks for",
+            key=True,
+        )
+    ]

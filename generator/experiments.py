@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from generator import metrics, names
+from generator import metrics, names, rollouts
 from generator.environments import pairs, seconds
-from generator.model import Batcher, Environment, Experiment, Logger, Replicas, Shadow, Variant
+from generator.model import Analysis, Batcher, Environment, Experiment, Logger, Replicas, Shadow, Variant
 from generator.overlay import merge
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def read(
             shadow=Shadow(shadow["variant"], shadow.get("percent", 100)) if shadow else None,
             requests=counted[0],
             metrics=counted[1],
-            steps=tuple(spec.get("rollout", {}).get("steps", ())),
+            analysis=_analysis(spec.get("analysis", {})),
+            rps=spec.get("rps"),
+            rollout=rollouts.read(spec, variants, measured=bool(counted[1])),
         ),
         tuple(found),
     )
@@ -179,6 +181,17 @@ def _build(name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[
         pod_annotations=pairs(settings.get("podAnnotations")),
         patch=settings.get("patch", {}),
         traffic=traffic,
+    )
+
+
+def _analysis(spec: dict[str, Any]) -> Analysis:
+    return Analysis(
+        assignment=spec.get("assignment", "perRequest"),
+        design_effect=spec.get("designEffect"),
+        bucket_label=spec.get("bucketLabel", ""),
+        window=seconds(spec.get("window"), 600),
+        settle=seconds(spec.get("settle"), 120),
+        minimum_duration=seconds(spec.get("minimumDuration"), 0),
     )
 
 

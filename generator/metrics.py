@@ -148,6 +148,8 @@ def _finish(
             mde=spec.get("mde"),
             margin=spec.get("margin"),
             limit=spec.get("limit"),
+            floor=spec.get("floor"),
+            baseline=spec.get("baseline"),
             minimum_requests=spec.get("minimumRequests", _MINIMUM_REQUESTS),
         ),
         [],

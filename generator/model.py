@@ -18,6 +18,9 @@ Pairs = tuple[tuple[str, str], ...]
 Role = Literal["success", "guardrail"]
 Kind = Literal["ratio", "latencyShare", "mean"]
 Direction = Literal["lower", "higher"]
+Gate = Literal["manual", "evidence", "time"]
+Mode = Literal["manual", "propose", "auto"]
+Assignment = Literal["perRequest", "sticky", "header"]
 
 
 class Gateway(NamedTuple):
@@ -62,11 +65,74 @@ class Monitoring(NamedTuple):
     dashboard: DashboardOutput
 
 
+class Freeze(NamedTuple):
+    """A time in which nothing but a rollback changes.
+
+    A period from `start` until `end`, in seconds since 1970; or, of each of the `weekdays` (0: Monday), the minutes
+    from `start` until `end`, counted from midnight in `timezone`.
+    """
+
+    weekdays: tuple[int, ...]
+    start: int
+    end: int
+    timezone: str
+    reason: str
+
+
+class Authors(NamedTuple):
+    """Patterns of e-mail addresses of those who may change what; None allows any."""
+
+    traffic: tuple[str, ...] | None
+    models: tuple[str, ...] | None
+    metrics: tuple[str, ...] | None
+
+
 class Policy(NamedTuple):
-    """URI prefixes that experiments may name; None allows any."""
+    """What experiments may do. URI prefixes that they may name and owners: None allows any."""
 
     storage: tuple[str, ...] | None
     loggers: tuple[str, ...] | None
+    owners: tuple[str, ...] | None
+    largest_step: int | None
+    freeze: tuple[Freeze, ...]
+    authors: Authors
+    overrides: bool
+
+
+class Secret(NamedTuple):
+    """Where a secret is read from when it is needed: an environment variable, or a file. One of them is empty."""
+
+    env: str
+    file: str
+
+
+class Prometheus(NamedTuple):
+    """A server with Prometheus' HTTP API, and how to reach it. `timeout` is in seconds, of one request."""
+
+    url: str
+    headers: tuple[tuple[str, str | Secret], ...]
+    bearer_token: Secret | None
+    basic_auth: tuple[str, Secret] | None
+    ca_file: str
+    cert_file: str
+    key_file: str
+    insecure: bool
+    timeout: int
+
+
+class GitOps(NamedTuple):
+    """What applies the manifests: `argocd` or `flux`, and where from. `interval` is in seconds."""
+
+    tool: str
+    repository: str
+    branch: str
+    path: str
+    namespace: str
+    project: str
+    server: str
+    secret: str
+    service_account: str
+    interval: int
 
 
 class Environment(NamedTuple):
@@ -80,6 +146,8 @@ class Environment(NamedTuple):
     routing: Routing
     monitoring: Monitoring
     policy: Policy
+    prometheus: Prometheus | None
+    gitops: GitOps | None
     runtimes: dict[str, Runtime]
 
 
@@ -115,7 +183,7 @@ class Metric(NamedTuple):
 
     ratio: `events`, or `total - good` when `inverted`, over `total`; latencyShare: requests of `histogram` above
     `bound` (in the histogram's own unit) over all of them; mean: sum over count of `histogram`.
-    `margin`, `limit` and `mde` are fractions (a mean's limit is in its own unit).
+    `margin`, `limit`, `mde`, `floor` and `baseline` are fractions (a mean's limit is in its own unit).
     """
 
     name: str
@@ -133,6 +201,8 @@ class Metric(NamedTuple):
     mde: float | None
     margin: float | None
     limit: float | None
+    floor: float | None
+    baseline: float | None
     minimum_requests: int
 
 
@@ -199,6 +269,39 @@ class Shadow(NamedTuple):
     percent: int
 
 
+class Step(NamedTuple):
+    """A stage of a rollout: percent by variant, control first; percent of requests copied to the candidate.
+
+    `soak`, how long the stage lasts at least, is in seconds; `gate` is what opens the way out of it.
+    """
+
+    traffic: tuple[tuple[str, int], ...]
+    shadow: int
+    soak: int
+    gate: Gate
+
+
+class Rollout(NamedTuple):
+    """How traffic may grow. `bake`, the soak of the last step, and `max_duration` are in seconds."""
+
+    mode: Mode
+    preset: str
+    steps: tuple[Step, ...]
+    bake: int
+    max_duration: int | None
+
+
+class Analysis(NamedTuple):
+    """How the verdict counts. `window`, `settle` and `minimum_duration` are in seconds."""
+
+    assignment: Assignment
+    design_effect: float | None
+    bucket_label: str
+    window: int
+    settle: int
+    minimum_duration: int
+
+
 class Experiment(NamedTuple):
     """One A/B test. `variants` are in order of declaration with control first; their traffic sums to 100."""
 
@@ -213,7 +316,9 @@ class Experiment(NamedTuple):
     shadow: Shadow | None
     requests: Requests
     metrics: tuple[Metric, ...]
-    steps: tuple[int, ...]
+    analysis: Analysis
+    rps: float | None
+    rollout: Rollout | None
 
     @property
     def control(self) -> Variant:

@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from repositories import Case, built, holding, recommendation
 
 from generator import model
 from generator.codes import MEANINGS
+from generator.commands import COMMANDS
 from generator.kserve import RUNTIMES, Runtime
 from generator.routing import BACKENDS, Backend
 from generator.sources import SOURCES
@@ -30,7 +32,8 @@ SCHEMAS = {kind: json.loads((ROOT / "schemas" / f"{kind}.json").read_text()) for
 MAY_IMPORT = {
     "__init__": "",
     "__main__": "cli run",
-    "cli": "batch problems report repository resources run scaffold",
+    "cli": "commands problems report",
+    "commands": "batch problems report repository resources run scaffold",
     "run": "batch freshness problems repository resources",
     "batch": "claims freshness pipeline plan problems readback render repository run seal tree verify",
     "pipeline": "catalog claims document environments experiments load plan problems repository rules validate verify"
@@ -48,9 +51,11 @@ MAY_IMPORT = {
     "readback": "load scalars",
     "plan": "alerting dashboard kserve manifest names queries repository routing",
     "repository": "problems",
-    "rules": "experiments kserve names problems quantities routing",
-    "experiments": "environments metrics model names overlay",
-    "environments": "kserve model routing",
+    "rules": "experiments kserve model names problems quantities routing",
+    "experiments": "environments metrics model names overlay rollouts",
+    "rollouts": "environments model",
+    "environments": "freezes kserve model routing",
+    "freezes": "model",
     "metrics": "kserve model sources",
     "routing": "kserve manifest names",
     "alerting": "names queries",
@@ -87,7 +92,7 @@ TOUCH_THE_DISK = {
     "resources",
     "run",
 }
-TOUCH_THE_DISK |= {"cli", "scaffold", "tree", "validate"}
+TOUCH_THE_DISK |= {"cli", "commands", "scaffold", "tree", "validate"}
 
 
 def unit(file: Path) -> str:
@@ -121,6 +126,13 @@ def imports(node: ast.AST) -> Iterator[str]:
         yield node.module.split(".")[1] if node.module.startswith("generator.") else node.module
     for child in ast.iter_child_nodes(node):
         yield from imports(child)
+
+
+def test_the_table_of_commands_says_what_each_says_of_itself() -> None:
+    commands = {name: import_module(f"generator.commands.{name}").command for name in COMMANDS}
+    assert {name: one.get_short_help_str(200) for name, one in commands.items()} == COMMANDS
+    modules = {file.stem for file in (ROOT / "generator/commands").glob("*.py")}
+    assert modules == {*COMMANDS, "__init__", "selection"}
 
 
 def test_every_template_is_used() -> None:
@@ -178,6 +190,7 @@ def test_what_the_tables_name_is_in_the_tables() -> None:
 
 # Where a schema's fields end up: the schema and the path to its object, the type, what is called otherwise, and what
 # has no counterpart. "" as a name: the field is spread over several, or is none of the type's own.
+PLAIN = "url headers bearer_token basic_auth timeout"
 FIELDS: tuple[tuple[str, str, type, dict[str, str], str], ...] = (
     (
         "environment",
@@ -197,11 +210,17 @@ FIELDS: tuple[tuple[str, str, type, dict[str, str], str], ...] = (
         "",
     ),
     ("environment", "spec.policy", model.Policy, {}, ""),
+    ("environment", "spec.policy.authors", model.Authors, {}, ""),
+    ("environment", "spec.prometheus", model.Prometheus, {"tls": ""}, "ca_file cert_file key_file insecure"),
+    ("environment", "spec.prometheus.tls", model.Prometheus, {"insecureSkipVerify": "insecure"}, PLAIN),
+    ("environment", "spec.gitops", model.GitOps, {}, ""),
+    ("experiment", "spec.analysis", model.Analysis, {}, ""),
+    ("experiment", "spec.rollout", model.Rollout, {"soak": "", "gate": ""}, ""),
     (
         "experiment",
         "spec",
         model.Experiment,
-        {"model": "", "control": "", "traffic": "", "logging": "", "rollout": "steps"},
+        {"model": "", "control": "", "traffic": "", "logging": ""},
         "name source",
     ),
     ("experiment", "spec.shadow", model.Shadow, {}, ""),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from generator.rules import policy, scaling, serving, traffic
+from generator.rules import analysis, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -27,7 +27,7 @@ RULES: tuple[Rule, ...] = (
     traffic.hostname,
     traffic.shadow,
     traffic.backend,
-    traffic.rollout,
+    rollout.rollout,
     traffic.envoy_clusters,
     serving.lengths,
     serving.runtime,
@@ -40,6 +40,9 @@ RULES: tuple[Rule, ...] = (
     serving.logger,
     serving.batcher,
     serving.reserved,
+    analysis.assignment,
+    analysis.floors,
+    policy.owner,
     policy.storage,
     policy.loggers,
     policy.patches,

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from generator.problems import Problem
 
 
+def owner(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """Somebody whom the platform team knows answers for the experiment."""
+    owners = environment.policy.owners
+    if owners is None or experiment.owner in owners:
+        return []
+    return [
+        document.problem(
+            "PS372",
+            ("spec", "owner"),
+            f"environment {environment.name} does not know the owner `{experiment.owner}`",
+            f"use one of {', '.join(sorted(owners))}; or ask the platform team to add this one to spec.policy.owners",
+        )
+    ]
+
+
 def storage(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """Models come from storage that the platform team allows; `storage: {key}` counts as `storage://<key>/<path>`."""
     found = []

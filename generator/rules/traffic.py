@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from generator import names
@@ -108,46 +107,6 @@ def shadow(document: Document, experiment: Experiment, _: Environment) -> list[P
                 f"`{chosen.name}` is the shadow, but also gets {chosen.traffic} % of the traffic; its metrics would "
                 "mix answers that users see with copies that nobody sees",
                 "set its traffic to 0, or remove shadow",
-            )
-        )
-    return found
-
-
-def rollout(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
-    """Steps say how much the one candidate gets; they grow, and today's traffic is one of them."""
-    steps, path = experiment.steps, ("spec", "rollout", "steps")
-    if not steps:
-        return []
-    if len(experiment.candidates) != 1:
-        return [
-            document.problem(
-                "PS317",
-                path,
-                f"steps are percentages of one candidate, but there are {len(experiment.candidates)}",
-                "remove rollout, or compare one candidate at a time",
-                key=True,
-            )
-        ]
-    found = [
-        document.problem(
-            "PS318",
-            (*path, index),
-            f"step {later} does not grow from {earlier}",
-            "write the steps in growing order, each once",
-        )
-        for index, (earlier, later) in enumerate(pairwise(steps), 1)
-        if later <= earlier
-    ]
-    candidate = experiment.candidates[0]
-    if not found and candidate.traffic and candidate.traffic not in steps:
-        found.append(
-            document.problem(
-                "PS319",
-                ("spec", "traffic", candidate.name),
-                f"`{candidate.name}` gets {candidate.traffic} %, which is not a declared step "
-                f"({', '.join(map(str, steps))})",
-                "choose a declared step, or declare this one",
-                severity=WARNING,
             )
         )
     return found

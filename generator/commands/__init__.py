@@ -1,0 +1,14 @@
+"""The commands: one module for each, which holds its click command as `command`.
+
+The table is what `penstock --help` prints, so that help need not load them all; a test compares it with what each says
+of itself.
+"""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "init": "Scaffold a GitOps repository.",
+    "validate": "Check everything, write nothing.",
+    "render": "Write the manifests of experiments.",
+    "schema": "Print the JSON Schema of a kind of file.",
+}

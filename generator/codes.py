@@ -76,6 +76,7 @@ MEANINGS = {
     "PS358": "a batcher hides the number of requests",
     "PS359": "a label or variable that belongs to somebody else",
     "PS360": "half of requests and limits contradicts the runtime's other half",
+    "PS361": "a variant's server does not expose what counts or measures",
     "PS370": "storage that the environment does not allow",
     "PS371": "a payload sink that the environment does not allow",
     "PS372": "an owner that the environment does not know",

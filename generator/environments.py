@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from generator import kserve
+from generator import kserve, metrics
 from generator.model import (
     Authors,
     DashboardOutput,
@@ -77,6 +77,7 @@ def _monitoring(spec: dict[str, Any]) -> Monitoring:
     dashboard = spec.get("dashboard", {})
     return Monitoring(
         labels=pairs(spec.get("labels")),
+        requests=metrics.counter(spec["requests"]) if "requests" in spec else None,
         monitor=spec.get("monitor", "ServiceMonitor"),
         interval=seconds(spec.get("interval"), 30),
         alert_labels=pairs(spec.get("alertLabels")),
@@ -182,6 +183,7 @@ def _problems(document: Document, environment: Environment, folder: str, spec: d
     return [
         *_name(document, environment, folder),
         *_backend(document, environment),
+        *_requests(document, environment, spec.get("monitoring", {})),
         *_dashboard(document, environment),
         *_own_runtimes(document, spec.get("runtimes", {})),
         *_freezes(document, spec.get("policy", {}).get("freeze", [])),
@@ -216,6 +218,12 @@ def _backend(document: Document, environment: Environment) -> list[Problem]:
             )
         )
     return found
+
+
+def _requests(document: Document, environment: Environment, monitoring: dict[str, Any]) -> list[Problem]:
+    if "requests" not in monitoring:
+        return []
+    return metrics.counter_problems(document, ("spec", "monitoring", "requests"), environment, monitoring["requests"])
 
 
 def _dashboard(document: Document, environment: Environment) -> list[Problem]:

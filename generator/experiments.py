@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from generator.problems import Problem
 
 
-def read(
-    document: Document, environment: Environment, requests: dict[str, Any] | None
-) -> tuple[Experiment | None, tuple[Problem, ...]]:
-    """Build the experiment of a document that its schema accepts; None if a part of it cannot be made sense of.
-
-    `requests` is the environment's own counter of requests, if it declares one.
-    """
+def read(document: Document, environment: Environment) -> tuple[Experiment | None, tuple[Problem, ...]]:
+    """Build the experiment of a document that its schema accepts; None if a part of it cannot be made sense of."""
     spec, name = document.spec, document.name
     found = [*_traffic(document, spec)]
     variants = []
@@ -32,7 +27,7 @@ def read(
         variants += [built] if built else []
     if found:
         return None, tuple(found)
-    counted, problems = metrics.read(document, environment, spec, variants[0], requests)
+    counted, problems = metrics.read(document, environment, spec, variants[0])
     found += problems
     if counted is None:
         return None, tuple(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from generator import kserve
 from generator.model import Environment, Metric, Requests, Scope, Series, Variant
-from generator.sources import SOURCES, Preset, Source, presets
+from generator.sources import SOURCES, Preset, Source, exposed, presets
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -19,50 +19,54 @@ _NEEDS = {"ratio": ("events",), "latencyShare": ("histogram", "above"), "mean": 
 _UNIT = {"seconds": 1.0, "milliseconds": 1000.0}
 # Requests within 30 minutes below which an alert would judge noise (pyrra-dev/pyrra#1925 asks for such a guard).
 _MINIMUM_REQUESTS = 100
+_NO_COUNTER = Requests((), Scope("variant"), "")
 
 
 def read(
-    document: Document,
-    environment: Environment,
-    spec: dict[str, Any],
-    control: Variant,
-    requests: dict[str, Any] | None,
+    document: Document, environment: Environment, spec: dict[str, Any], control: Variant
 ) -> tuple[tuple[Requests, tuple[Metric, ...]] | None, list[Problem]]:
     """Return the counter of requests and the metrics, or None and what is wrong with them."""
-    counter, found = _requests(document, environment, spec, control, requests)
+    requests, found = _counter(document, environment, spec, control)
     metrics = []
     for name in sorted(spec.get("metrics", {})):
-        metric, problems = _metric(document, environment, name, spec["metrics"][name], counter)
+        metric, problems = _metric(document, environment, name, spec["metrics"][name], requests)
         found += problems
         metrics += [metric] if metric else []
-    return (None if found else (counter, tuple(metrics))), found
+    return (None if found else (requests, tuple(metrics))), found
 
 
-def _requests(
-    document: Document,
-    environment: Environment,
-    spec: dict[str, Any],
-    control: Variant,
-    inherited: dict[str, Any] | None,
-) -> tuple[Requests, list[Problem]]:
-    """Take the experiment's own counter, else the environment's, else that of control's server."""
-    declared = spec.get("requests") or inherited or {"use": _source_of(control)}
-    path: Path = ("spec", "requests")
-    found = _either(document, path, declared, "metric")
-    if found:
-        return Requests((), Scope("variant")), found
+def counter(declared: dict[str, Any]) -> Requests:
+    """Build what counts requests; without series where `counter_problems` finds something."""
     if "metric" in declared:
-        return Requests((_series(declared),), _scope(declared)), _scoped(document, path, declared)
+        return Requests((_series(declared),), _scope(declared), "")
+    source = SOURCES.get(declared.get("use", ""))
+    return Requests(source.requests, source.scope, declared["use"]) if source else _NO_COUNTER
+
+
+def counter_problems(
+    document: Document, path: Path, environment: Environment, declared: dict[str, Any]
+) -> list[Problem]:
+    """Return what is wrong with a counter of requests, declared at `path` of an experiment or an environment."""
+    found = _either(document, path, declared, "metric")
+    if found or "metric" in declared:
+        return found or _scoped(document, path, declared)
     source = SOURCES.get(declared["use"])
     if source is None:
-        return Requests((), Scope("variant")), [_unknown(document, (*path, "use"), declared["use"], list(SOURCES))]
-    return Requests(source.requests, source.scope), _available(document, environment, (*path, "use"), source)
+        return [_unknown(document, (*path, "use"), declared["use"], list(SOURCES))]
+    return _available(document, environment, (*path, "use"), source)
 
 
-def _source_of(variant: Variant) -> str:
-    """The OpenAI endpoints of KServe's own servers pass by their timers (kserve/model.py); vLLM counts them."""
-    own = variant.runtime.source or "kserve"
-    return "vllm-engine" if variant.protocol == "openai" and own == "kserve" else own
+def _counter(
+    document: Document, environment: Environment, spec: dict[str, Any], control: Variant
+) -> tuple[Requests, list[Problem]]:
+    """Take the experiment's own counter, else the environment's, else that of control's server, if it has one."""
+    if "requests" in spec:
+        declared = spec["requests"]
+        return counter(declared), counter_problems(document, ("spec", "requests"), environment, declared)
+    if environment.monitoring.requests:
+        return environment.monitoring.requests, []
+    own = exposed(control.runtime.source, control.protocol)
+    return counter({"use": own[0]}) if own else _NO_COUNTER, []
 
 
 def _metric(
@@ -89,7 +93,7 @@ def _metric(
         unit=spec.get("unit", "seconds"),
     )
     scope = _scope(spec) if "variantLabel" in spec or "total" in spec else requests.scope
-    return _finish(document, name, spec, preset, scope)
+    return _finish(document, name, spec, preset, scope, "")
 
 
 def _ready_made(
@@ -116,11 +120,12 @@ def _ready_made(
         found.append(_needed(document, path, name, "above", f"{preset.summary}; for example `above: 250ms`"))
     if found:
         return None, found
-    return _finish(document, name, spec, preset._replace(total=preset.total or source.requests), source.scope)
+    preset = preset._replace(total=preset.total or source.requests)
+    return _finish(document, name, spec, preset, source.scope, spec["use"].partition("/")[0])
 
 
 def _finish(
-    document: Document, name: str, spec: dict[str, Any], preset: Preset, scope: Scope
+    document: Document, name: str, spec: dict[str, Any], preset: Preset, scope: Scope, source: str
 ) -> tuple[Metric | None, list[Problem]]:
     direction = spec.get("direction", preset.direction)
     if direction == "higher" and spec.get("margin", 0) >= 1:
@@ -134,6 +139,7 @@ def _finish(
     return (
         Metric(
             name=name,
+            source=source,
             role=spec["role"],
             kind=preset.kind,
             direction=direction,

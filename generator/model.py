@@ -45,6 +45,34 @@ class Routing(NamedTuple):
     variant_hosts: bool
 
 
+class Series(NamedTuple):
+    """A counter and the label values that its series must have; a value may hold `*` for any text."""
+
+    metric: str
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class Scope(NamedTuple):
+    """How series are told apart by variant.
+
+    kind `variant`: labels namespace, experiment and variant, as Penstock's own monitor sets them;
+    `label`: a label of the user's own, named by `label`, holds the variant;
+    `istio`: the destination Service names the variant;
+    `envoy`: the Envoy cluster of the route's backend names it.
+    """
+
+    kind: str
+    label: str = "variant"
+
+
+class Requests(NamedTuple):
+    """The counters that together count a variant's requests; `source` names the ready-made source that they are of."""
+
+    series: tuple[Series, ...]
+    scope: Scope
+    source: str
+
+
 class DashboardOutput(NamedTuple):
     """How the Grafana dashboard is delivered: `configMap`, `grafanaDashboard` or `none`."""
 
@@ -56,9 +84,10 @@ class DashboardOutput(NamedTuple):
 
 
 class Monitoring(NamedTuple):
-    """Prometheus Operator and Grafana. `interval` is in seconds."""
+    """Prometheus Operator and Grafana. `interval` is in seconds; `requests` counts for experiments that say nothing."""
 
     labels: Pairs
+    requests: Requests | None
     monitor: str
     interval: int
     alert_labels: Pairs
@@ -151,42 +180,17 @@ class Environment(NamedTuple):
     runtimes: dict[str, Runtime]
 
 
-class Series(NamedTuple):
-    """A counter and the label values that its series must have; a value may hold `*` for any text."""
-
-    metric: str
-    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-class Scope(NamedTuple):
-    """How series are told apart by variant.
-
-    kind `variant`: labels namespace, experiment and variant, as Penstock's own monitor sets them;
-    `label`: a label of the user's own, named by `label`, holds the variant;
-    `istio`: the destination Service names the variant;
-    `envoy`: the Envoy cluster of the route's backend names it.
-    """
-
-    kind: str
-    label: str = "variant"
-
-
-class Requests(NamedTuple):
-    """The counters that together count a variant's requests."""
-
-    series: tuple[Series, ...]
-    scope: Scope
-
-
 class Metric(NamedTuple):
     """A success metric or guardrail: numerator over denominator, both counts (or sums) per variant.
 
     ratio: `events`, or `total - good` when `inverted`, over `total`; latencyShare: requests of `histogram` above
     `bound` (in the histogram's own unit) over all of them; mean: sum over count of `histogram`.
     `margin`, `limit`, `mde`, `floor` and `baseline` are fractions (a mean's limit is in its own unit).
+    `source` names the ready-made source that the metric is of.
     """
 
     name: str
+    source: str
     role: Role
     kind: Kind
     direction: Direction

@@ -6,7 +6,7 @@ experiments at once, and on disk, is `batch`'s business.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from generator import catalog, claims, environments, experiments, load, plan, rules, validate, verify
 from generator.document import Document, Layer
@@ -28,7 +28,6 @@ class Site(NamedTuple):
 
     environment: Environment
     document: Document
-    requests: dict[str, Any] | None
     catalog: Catalog
     problems: tuple[Problem, ...]
 
@@ -48,8 +47,7 @@ def site(root: str, name: str, crds: str = "") -> Site:
     _raise(validate.problems(document, "environment"))
     environment, problems = environments.read(document, name)
     _raise(problems)
-    requests = document.spec.get("monitoring", {}).get("requests")
-    return Site(environment, document, requests, catalog.of(environment, crds), problems)
+    return Site(environment, document, catalog.of(environment, crds), problems)
 
 
 def build(
@@ -58,7 +56,7 @@ def build(
     """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it."""
     document = _document(root, place, name, in_base)
     _raise(validate.problems(document, "experiment"))
-    experiment, problems = experiments.read(document, place.environment, place.requests)
+    experiment, problems = experiments.read(document, place.environment)
     _raise(problems)
     assert experiment is not None  # noqa: S101 (no problems, hence an experiment)
     problems += rules.check(document, experiment, place.environment, today)

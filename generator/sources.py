@@ -57,6 +57,11 @@ class Source(NamedTuple):
     presets: dict[str, Preset]
     knative: bool = False  # exists only where Knative's queue-proxy does
 
+    @property
+    def by_server(self) -> bool:
+        """Whether model servers expose it: what counts beside them counts for all of them."""
+        return self.scope.kind == "variant" and not self.knative
+
 
 def _series(metric: str, **labels: str | tuple[str, ...]) -> Series:
     return Series(
@@ -236,6 +241,17 @@ SOURCES: dict[str, Source] = {
         },
     ),
 }
+
+
+def exposed(server: str, protocol: str) -> tuple[str, ...]:
+    """Return the sources that a model server exposes itself, first the one that counts its requests.
+
+    `server` is what `kserve.Runtime.source` says; without one, Penstock knows of no metrics. The OpenAI endpoints of
+    KServe's own servers pass by their timers (kserve/kserve: python/kserve/kserve/model.py), and vLLM counts them.
+    """
+    if server == "kserve" and protocol == "openai":
+        return ("vllm-engine",)
+    return {"": (), "vllm": ("vllm", "vllm-engine")}.get(server, (server,))
 
 
 @cache

@@ -426,7 +426,6 @@ class Exposed(NamedTuple):
     gateway: Callable[[Monitoring], list[str]] | None = None
     buckets: Buckets = PYTHON
     first: Buckets = VLLM_FIRST
-    model: tuple[str, str, str] = ("sklearn", "kserve-sklearnserver", "v2")
     port: tuple[str, int] = ("http1", 8080)
     factor: int = 1
     default: bool = True  # whether it is what control's server counts, and needs no naming
@@ -434,11 +433,11 @@ class Exposed(NamedTuple):
 
 EXPOSED = {
     "kserve": Exposed(kserve),
-    "mlserver": Exposed(mlserver, model=("sklearn", "kserve-mlserver", "v2"), port=("metrics", 8082)),
-    "vllm": Exposed(vllm, buckets=VLLM, model=("vLLM", "kserve-vllmserver", "openai")),
-    "vllm-engine": Exposed(vllm_engine, buckets=VLLM, model=("huggingface", "kserve-huggingfaceserver", "openai")),
-    "triton": Exposed(triton, model=("onnx", "triton", "v2"), port=("metrics", 8002)),
-    "torchserve": Exposed(torchserve, model=("pytorch", "torchserve", "v2"), port=("metrics", 8082)),
+    "mlserver": Exposed(mlserver, port=("metrics", 8082)),
+    "vllm": Exposed(vllm, buckets=VLLM),
+    "vllm-engine": Exposed(vllm_engine, buckets=VLLM),
+    "triton": Exposed(triton, port=("metrics", 8002)),
+    "torchserve": Exposed(torchserve, port=("metrics", 8082)),
     "knative": Exposed(knative, buckets=GO, port=("http-usermetric", 9091), default=False),
     "knative-legacy": Exposed(
         knative_legacy, buckets=GO_MILLISECONDS, port=("http-usermetric", 9091), factor=1000, default=False
@@ -450,21 +449,14 @@ EXPOSED = {
 
 def documents(source: str) -> tuple[Document, Document]:
     """Return an environment, and an experiment with every ready-made metric of a source."""
-    exposed = EXPOSED[source]
     place = environment(knative=SOURCES[source].knative, interval="1s")
-    place["spec"]["runtimes"] = {
-        name: {"like": like, "modelNameFromArtifact": True}
-        for name, like in (("triton", "kserve-tritonserver"), ("torchserve", "kserve-torchserve"))
-    }
     metrics: Document = {}
     for name, preset in SOURCES[source].presets.items():
         metrics[name] = {"role": "guardrail", "use": f"{source}/{name}", "margin": 0.2}
         if preset.kind == "latencyShare":
             metrics[name]["above"] = "1s"
-    document = experiment(f"with-{source}", {"v1": 50, "v2": 30, "no-faults": 20}, metrics)
-    form, runtime, protocol = exposed.model
-    document["spec"]["model"] |= {"format": form, "runtime": runtime, "protocol": protocol}
-    if not exposed.default:
+    document = experiment(f"with-{source}", {"v1": 50, "v2": 30, "no-faults": 20}, metrics, source)
+    if not EXPOSED[source].default:
         document["spec"]["requests"] = {"use": source}
     return place, document
 

@@ -92,7 +92,7 @@ BROAD: dict[str, tuple[Document, Document]] = {
     **{
         source: (
             environment(knative=SOURCES[source].knative),
-            experiment("shop", traffic(2 + index % 4), ready_made(source) | OWN, requests={"use": source}),
+            experiment("shop", traffic(2 + index % 4), ready_made(source) | OWN, source, requests={"use": source}),
         )
         for index, source in enumerate(SOURCES)
     },

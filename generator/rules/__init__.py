@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from generator.rules import analysis, policy, rollout, scaling, serving, traffic
+from generator.rules import analysis, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -40,6 +40,8 @@ RULES: tuple[Rule, ...] = (
     serving.logger,
     serving.batcher,
     serving.reserved,
+    measuring.requests,
+    measuring.ready_made,
     analysis.assignment,
     analysis.floors,
     policy.owner,

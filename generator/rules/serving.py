@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from generator import kserve, names
 from generator.experiments import setting
 from generator.problems import WARNING
+from generator.sources import SOURCES
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -274,7 +275,8 @@ def batcher(document: Document, experiment: Experiment, _: Environment) -> list[
                     key=True,
                 )
             )
-        if experiment.requests.series[0].metric.startswith("request_"):
+        source = experiment.requests.source
+        if source and SOURCES[source].by_server:
             found.append(
                 document.problem(
                     "PS358",

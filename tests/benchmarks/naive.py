@@ -60,7 +60,7 @@ def read(path: Path, name: str) -> Document:
 
 def planned(path: Path, environment: Environment) -> Iterator[Planned]:
     """Read one experiment and plan its files."""
-    experiment, problems = experiments.read(read(path, "experiment"), environment, None)
+    experiment, problems = experiments.read(read(path, "experiment"), environment)
     if experiment is None:
         raise SystemExit("\n".join(map(str, problems)))
     yield from plan.planned(experiment, environment)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from vocabulary import maps, names, some, texts
 
-from generator.sources import SOURCES, Preset, presets
+from generator.sources import SOURCES, Preset, exposed, presets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hypothesis.strategies import DrawFn, SearchStrategy
     from repositories import Document
 
@@ -24,12 +26,15 @@ _margins = st.sampled_from((0.05, 0.999, 0.000001, 0.333333333333))
 _limits = st.sampled_from((0, 0.01, 1, 2.5, 1_000_000, 0.333333333333))
 
 
-def available(*, knative: bool, backend_filters: bool) -> list[str]:
-    """Return the sources that an environment can have."""
+def available(*, knative: bool, backend_filters: bool, servers: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Return the sources that an environment can have, and those that all servers, by source and protocol, expose."""
+    shared = set.intersection(*(set(exposed(*one)) for one in servers)) if servers else set()
     return [
         name
         for name, source in SOURCES.items()
-        if (knative or not source.knative) and (backend_filters or source.scope.kind != "envoy")
+        if (knative or not source.knative)
+        and (backend_filters or source.scope.kind != "envoy")
+        and (name in shared or not source.by_server)
     ]
 
 

@@ -30,6 +30,20 @@ Document = dict[str, Any]
 Vector = dict[str, float]
 Value = TypeVar("Value")
 
+# Format, runtime and protocol of the servers that expose a source themselves.
+_SERVERS = {
+    "kserve": ("sklearn", "kserve-sklearnserver", "v2"),
+    "mlserver": ("sklearn", "kserve-mlserver", "v2"),
+    "vllm": ("vLLM", "kserve-vllmserver", "openai"),
+    "vllm-engine": ("huggingface", "kserve-huggingfaceserver", "openai"),
+    "triton": ("onnx", "triton", "v2"),
+    "torchserve": ("pytorch", "torchserve", "v2"),
+}
+_RUNTIMES = {
+    name: {"like": like, "modelNameFromArtifact": True}
+    for name, like in (("triton", "kserve-tritonserver"), ("torchserve", "kserve-torchserve"))
+}
+
 # What Grafana writes for a panel that shows an hour in steps of 15 s, scraped every 30 s.
 MACROS = {"$__rate_interval": "5m", "$__range": "1h"}
 NOBODY = 1  # a port at which nothing listens
@@ -118,6 +132,7 @@ def environment(*, knative: bool = False, interval: str = "30s", **monitoring: A
             "namespace": NAMESPACE,
             "kserve": {"version": "0.20", "deploymentMode": "Knative" if knative else "Standard"},
             "routing": routing,
+            "runtimes": _RUNTIMES,
             "monitoring": {
                 "interval": interval,
                 "monitor": "PodMonitor" if knative else "ServiceMonitor",
@@ -127,8 +142,9 @@ def environment(*, knative: bool = False, interval: str = "30s", **monitoring: A
     }
 
 
-def experiment(name: str, traffic: dict[str, int], metrics: Document, **spec: Any) -> Document:
-    """Return an experiment as data; the first variant is control."""
+def experiment(name: str, traffic: dict[str, int], metrics: Document, source: str = "kserve", **spec: Any) -> Document:
+    """Return an experiment as data, on servers that expose `source` if any do; the first variant is control."""
+    form, runtime, protocol = _SERVERS.get(source, _SERVERS["kserve"])
     return {
         "apiVersion": API,
         "kind": "Experiment",
@@ -138,9 +154,9 @@ def experiment(name: str, traffic: dict[str, int], metrics: Document, **spec: An
             "hypothesis": "the candidate is better",
             "expires": "2099-12-31",
             "model": {
-                "format": "sklearn",
-                "runtime": "kserve-sklearnserver",
-                "protocol": "v2",
+                "format": form,
+                "runtime": runtime,
+                "protocol": protocol,
                 "storageUri": "gs://bucket/model",
             },
             "control": next(iter(traffic)),

@@ -28,6 +28,7 @@ from vocabulary import (
 )
 
 from generator import kserve
+from generator.sources import exposed
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -125,7 +126,7 @@ def experiments(draw: DrawFn, environment: Document) -> Document:
         "variants": {variant: {} for variant in variants},
         "model": {},
         **draw(_words()),
-        **some(draw, requests=counters(_sources(place)), modelName=st.sampled_from(("on", "1e3", "A_b.c"))),
+        **some(draw, modelName=st.sampled_from(("on", "1e3", "A_b.c"))),
     }
     for settings in (
         _engines(place),
@@ -140,6 +141,11 @@ def experiments(draw: DrawFn, environment: Document) -> Document:
         spec |= common
         for variant in variants:
             spec["variants"][variant] |= draw(own)
+    usable = _sources(place, spec)
+    by_control = exposed(*_server(place, spec, spec["control"]))
+    counted = "requests" in place["monitoring"] or (by_control and by_control[0] in usable)
+    if not counted or draw(st.booleans()):
+        spec["requests"] = draw(counters(usable))
     if _standard(place):
         spec |= some(draw, hostname=st.sampled_from(("shop.example.org", "a.b")))
     document = {"apiVersion": API, "kind": "Experiment", "metadata": {"name": name}, "spec": spec}
@@ -155,7 +161,7 @@ def measured(draw: DrawFn, case: Case) -> Case:
         spec.pop(key, None)
     spec |= draw(_words())
     if draw(often):
-        spec["metrics"] = draw(metrics(_sources(place)))
+        spec["metrics"] = draw(metrics(_sources(place, spec)))
     spec["traffic"] = draw(traffic(list(spec["variants"])))
     idle = sorted(name for name, percent in spec["traffic"].items() if not percent)
     if idle and _standard(place) and draw(st.booleans()):
@@ -380,5 +386,12 @@ def _filters(place: Document) -> bool:
     return bool(place["routing"].get("backendFilters", True))
 
 
-def _sources(place: Document) -> list[str]:
-    return available(knative=not _standard(place), backend_filters=_filters(place))
+def _sources(place: Document, spec: Document) -> list[str]:
+    servers = [_server(place, spec, variant) for variant in spec["variants"]]
+    return available(knative=not _standard(place), backend_filters=_filters(place), servers=servers)
+
+
+def _server(place: Document, spec: Document, variant: str) -> tuple[str, str]:
+    """Return whose metrics a variant's server exposes, and its protocol."""
+    settings = spec["model"] | spec["variants"][variant]
+    return _runtimes(place)[settings["runtime"]].source, settings["protocol"]

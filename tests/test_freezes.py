@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -11,9 +12,15 @@ from hypothesis import strategies as st
 from generator import freezes
 
 BERLIN = ZoneInfo("Europe/Berlin")
-PERIOD = {"from": "2026-12-20", "until": "2027-01-02", "reason": "year end"}
-NIGHTS = {"weekdays": ["Fri"], "from": "16:00", "until": "08:00", "timezone": "Europe/Berlin", "reason": "weekend"}
-DAYS = {"weekdays": ["Sat", "Sun"], "timezone": "Europe/Berlin", "reason": "weekend"}
+PERIOD: dict[str, Any] = {"from": "2026-12-20", "until": "2027-01-02", "reason": "year end"}
+NIGHTS: dict[str, Any] = {
+    "weekdays": ["Fri"],
+    "from": "16:00",
+    "until": "08:00",
+    "timezone": "Europe/Berlin",
+    "reason": "weekend",
+}
+DAYS: dict[str, Any] = {"weekdays": ["Sat", "Sun"], "timezone": "Europe/Berlin", "reason": "weekend"}
 
 
 UTC = ZoneInfo("UTC")
@@ -57,7 +64,7 @@ def test_a_freeze_of_every_day_never_ends() -> None:
 
 @given(st.integers(min_value=1_700_000_000, max_value=1_900_000_000))
 def test_what_is_free_lies_in_no_window_and_nothing_before_it_does(now: int) -> None:
-    windows = tuple(map(freezes.read, (PERIOD, NIGHTS, DAYS)))
+    windows = tuple(freezes.read(one) for one in (PERIOD, NIGHTS, DAYS))
     free = freezes.free(windows, now)
     assert free is not None
     assert freezes.within(windows, free) is None

@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "faults": "",
     "document": "load overlay problems wording",
     "load": "problems wording",
+    "analysis": "",
     "codes": "",
     "kserve": "",
     "manifest": "",

@@ -35,9 +35,9 @@ class Window(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A period of constant traffic weights, counted from 0; `end` is None while it lasts. Weights are relative."""
+    """A period of constant traffic weights, numbered from 0 as `Window.stage` says; `end` is None while it lasts. Weights are relative."""
 
-    index: int
+    number: int
     start: int
     end: int | None
     traffic: Mapping[str, int]

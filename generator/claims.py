@@ -13,6 +13,8 @@ from generator.routing import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from generator.document import Document
+    from generator.load import Path
     from generator.model import Environment, Experiment
 
 HOST = "the hostname"
@@ -30,23 +32,38 @@ _FIXES = {
 
 def of(experiment: Experiment, environment: Environment) -> tuple[str, ...]:
     """Return what is taken, each as `<kind> <cluster>|<name>`; KServe's own objects count as the experiment's."""
-    return tuple(f"{kind} {environment.cluster}|{name}" for kind, name in _of(experiment, environment))
+    return tuple(f"{kind} {environment.cluster}|{name}" for kind, name, _path in _of(experiment, environment))
 
 
-def _of(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, str]]:
-    namespace = environment.namespace
+def _of(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, str, Path]]:
+    """Yield what is taken: kind, name, and the field that it comes from."""
+    namespace, own = environment.namespace, ("metadata", "name")
     for host in BACKENDS[environment.routing.backend].hostnames(experiment, environment):
-        yield HOST, host
-    yield DASHBOARD, f"{namespace}/{experiment.name}"
-    yield ROUTE, f"{namespace}/{names.route(experiment.name)}"
+        yield HOST, host, ("spec", "hostname")
+    yield DASHBOARD, f"{namespace}/{experiment.name}", own
+    yield ROUTE, f"{namespace}/{names.route(experiment.name)}", own
     for variant in experiment.variants:
+        path = ("spec", "variants", variant.name)
         service = names.isvc(experiment.name, variant.name)
-        yield SERVICE, f"{namespace}/{service}"
+        yield SERVICE, f"{namespace}/{service}", path
         # KServe makes routes of these names for every InferenceService, and overwrites whatever has them.
-        yield ROUTE, f"{namespace}/{service}"
-        yield ROUTE, f"{namespace}/{kserve.service(service)}"
+        yield ROUTE, f"{namespace}/{service}", path
+        yield ROUTE, f"{namespace}/{kserve.service(service)}", path
         if environment.routing.variant_hosts:
-            yield ROUTE, f"{namespace}/{names.route(experiment.name, variant.name)}"
+            yield ROUTE, f"{namespace}/{names.route(experiment.name, variant.name)}", path
+
+
+def clashes(document: Document, experiment: Experiment, environment: Environment) -> tuple[Problem, ...]:
+    """Return a problem for what one experiment takes twice: a variant may be called like an object of another."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for kind, name, path in _of(experiment, environment):
+        if (kind, name) in seen:
+            message = f"{kind} `{name}` would be made twice by this experiment, and one would overwrite the other"
+            fix = "give it another hostname" if kind == HOST else "rename the variant"
+            found.append(document.problem(_CODES[kind], path, message, fix, key=kind != HOST))
+        seen.add((kind, name))
+    return tuple(found)
 
 
 def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:

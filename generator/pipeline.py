@@ -60,6 +60,7 @@ def build(
     _raise(problems)
     assert experiment is not None  # noqa: S101 (no problems, hence an experiment)
     problems += rules.check(document, experiment, place.environment, today)
+    problems += claims.clashes(document, experiment, place.environment)
     _raise(problems)
     planned = plan.planned(experiment, place.environment)
     manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)

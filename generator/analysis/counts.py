@@ -35,7 +35,10 @@ class Window(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A period of constant traffic weights, numbered from 0 as `Window.stage` says; `end` is None while it lasts. Weights are relative."""
+    """A period of constant traffic weights, which are relative.
+
+    `number` counts from 0 and is what a window's `stage` names; `end` is None while it lasts.
+    """
 
     number: int
     start: int

@@ -1,0 +1,168 @@
+"""The git program: the only place that runs it, always in the repository of a folder and never by its surroundings.
+
+A hook sets GIT_DIR, GIT_INDEX_FILE and others for its own repository; they are taken out, and so is what changes the
+meaning of arguments. What configures (GIT_CONFIG_*, identity, SSH) is the user's will and stays. Nothing here asks at
+a terminal. Values of users go behind `--end-of-options` or `--`, or through `resolve`, which returns an object's name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator.problems import PenstockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+# What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
+# (git(1), "Environment Variables").
+_FOREIGN = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIFF_OPTS",
+    "GIT_DIR",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+}
+# Messages in English, for `_REMEDIES`; no question at a terminal; no lock of the index just to read it faster later.
+_ALWAYS = {"LC_ALL": "C", "LANGUAGE": "", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+_REMEDIES = (
+    ("not a git repository", "run `git init` there, or name another folder with -C"),
+    ("dubious ownership", "run `git config --global --add safe.directory` with the folder that git names"),
+    ("index.lock", "another git works there: let it finish, or remove the lock that a killed one left"),
+    ("could not read Username", "give git credentials for the remote, for example through a credential helper"),
+    ("Permission denied", "give this user access to it"),
+    ("shallow", "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in CI"),
+)
+_ABBREVIATED = 12
+
+
+class GitError(PenstockError):
+    """Git could not answer: says what was asked, what git said and what helps."""
+
+
+class Finished(NamedTuple):
+    """What a run of git came to, whatever its exit status; `err` is its standard error, stripped."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+def run(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
+    """Return what `git <arguments>` in the folder `root` prints; GitError unless its status is 0.
+
+    `data` is its standard input, `extra` is laid over its environment.
+    """
+    done = attempt(root, *arguments, data=data, extra=extra)
+    if done.status:
+        raise failure(root, arguments, done)
+    return done.out
+
+
+def line(root: str, *arguments: str) -> str:
+    """Return what `run` does as text, without the line end: for what prints a name."""
+    return os.fsdecode(run(root, *arguments)).rstrip("\n")
+
+
+def attempt(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> Finished:
+    """Run git for callers to whom its exit status is an answer; GitError only if git cannot be run at all."""
+    return _finished(_started(root, arguments, extra or {}), data)
+
+
+def together(root: str, *commands: Sequence[str]) -> list[bytes]:
+    """Run several commands that only read, at the same time; return what each prints, as `run` does."""
+    running = [_started(root, arguments, {}) for arguments in commands]
+    finished = [_finished(process, b"") for process in running]
+    for arguments, done in zip(commands, finished, strict=True):
+        if done.status:
+            raise failure(root, arguments, done)
+    return [done.out for done in finished]
+
+
+def failure(root: str, arguments: Iterable[str], done: Finished) -> GitError:
+    """Make the error of a run that should not have failed."""
+    said = " ".join(done.err.split()) or f"exit status {done.status}"
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign in done.err), "mend that, then run the command again")
+    command = next((one for one in arguments if not one.startswith("-")), "")
+    return GitError(f"git {command} in {root}: {_printable(said)}; {remedy}")
+
+
+def resolve(root: str, revision: str) -> str:
+    """Return the full name of the commit that a user's word for it means; GitError if there is none."""
+    done = attempt(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if done.status > 1:
+        raise failure(root, ("rev-parse",), done)
+    commit = done.out.decode().strip()
+    if done.status or not commit.isalnum():  # `^HEAD` is answered too: with what it leaves out
+        raise GitError(
+            f"there is no commit `{_printable(revision)}` in {root}; fetch it first (in CI: `fetch-depth: 0`), or "
+            "check its spelling"
+        )
+    return commit
+
+
+def deployed(root: str, named: str = "") -> str:
+    """Return the full name of the ref that is deployed, "HEAD" if the repository does not say.
+
+    That is the branch `named`, as the remote `origin` has it or, where it does not, as it is here; without a name, the
+    branch that the remote's HEAD names. GitError if there is no such branch.
+    """
+    if not named:
+        found = attempt(root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+        return os.fsdecode(found.out).strip() or "HEAD"
+    candidates = [f"refs/remotes/origin/{named}", f"refs/heads/{named}"]
+    there = os.fsdecode(run(root, "for-each-ref", "--format=%(refname)", "--", *candidates)).split()
+    for one in candidates:
+        if one in there:
+            return one
+    raise GitError(f"there is no branch `{_printable(named)}` in {root} nor at its origin; fetch it, or name another")
+
+
+def short(commit: str) -> str:
+    """Abbreviate a commit's name for people: always alike, whatever other objects a clone has."""
+    return commit[:_ABBREVIATED]
+
+
+def _started(root: str, arguments: Iterable[str], extra: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    try:
+        return subprocess.Popen(
+            ["git", *arguments],
+            cwd=root,
+            env={**kept, **_ALWAYS, **extra},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a null byte among the arguments
+        if isinstance(error, FileNotFoundError) and error.filename == "git":
+            raise GitError("there is no program git on the PATH; install it: `apt-get install git`") from None
+        raise GitError(f"git cannot be run in {root}: {error}; mend that, then run the command again") from None
+
+
+def _finished(process: subprocess.Popen[bytes], data: bytes) -> Finished:
+    with process:
+        out, err = process.communicate(data)
+    return Finished(process.returncode, out, err.decode(errors="replace").strip())
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

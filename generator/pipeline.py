@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import catalog, claims, environments, experiments, load, plan, rules, validate, verify
-from generator.document import Document, Layer
-from generator.problems import Place, Problem, ProblemsError, errors
-from generator.repository import BASE, environment_file, experiment_file
+from generator import catalog, claims, experiments, interpret, plan, rules, verify
+from generator.problems import Place, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from generator.crds import Catalog
+    from generator.document import Document
     from generator.manifest import Manifest
     from generator.model import Environment, Experiment
     from generator.readback import Reader
@@ -43,10 +40,7 @@ class Build(NamedTuple):
 
 def site(root: str, name: str, crds: str = "") -> Site:
     """Read an environment; ProblemsError if it is wrong. `crds` is a folder of the user's own CRDs, or ""."""
-    document = Document((_layer(root, environment_file(name)),))
-    _raise(validate.problems(document, "environment"))
-    environment, problems = environments.read(document, name)
-    _raise(problems)
+    environment, document, problems = interpret.environment(root, name)
     return Site(environment, document, catalog.of(environment, crds), problems)
 
 
@@ -54,36 +48,16 @@ def build(
     root: str, place: Site, name: str, *, in_base: bool, templates: Templates, reader: Reader, today: str
 ) -> Build:
     """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it."""
-    document = _document(root, place, name, in_base)
-    _raise(validate.problems(document, "experiment"))
-    experiment, problems = experiments.read(document, place.environment)
-    _raise(problems)
-    assert experiment is not None  # noqa: S101 (no problems, hence an experiment)
+    read = interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
+    experiment, document, problems = read
     problems += rules.check(document, experiment, place.environment, today)
     problems += claims.clashes(document, experiment, place.environment)
-    _raise(problems)
+    interpret.refuse(problems)
     planned = plan.planned(experiment, place.environment)
     manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)
     problems += tuple(_blamed(finding, document, templates) for finding in findings)
-    _raise(problems)
+    interpret.refuse(problems)
     return Build(experiment, manifests, claims.of(experiment, place.environment), problems)
-
-
-def _document(root: str, place: Site, name: str, in_base: bool) -> Document:
-    """Lay the experiment's file over the base's, and that over the environment's defaults."""
-    (own,) = place.document.layers
-    layers = [own._replace(origin=("spec", "defaults"), target=("spec",))]
-    if in_base:
-        layers.append(_layer(root, experiment_file(BASE, name)))
-    layers.append(_layer(root, experiment_file(place.environment.name, name)))
-    return Document(tuple(layers))
-
-
-def _layer(root: str, file: str) -> Layer:
-    raw = load.read(root, file)
-    data, problems = load.parse(raw, file)
-    _raise(problems)
-    return Layer(file, raw, data)
 
 
 def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
@@ -105,9 +79,3 @@ def blame(finding: verify.Finding, templates: Templates) -> Problem:
     template = "dashboard.json.j2" if finding.code == "PS509" else planned.template
     message = f"{planned.id}: {finding.message}"
     return Problem(finding.code, Place(templates.file(template)), message, finding.fix, dotted(finding.path))
-
-
-def _raise(problems: Iterable[Problem]) -> None:
-    found = tuple(problems)
-    if errors(found):
-        raise ProblemsError(found)

@@ -36,8 +36,8 @@ MAY_IMPORT = {
     "commands": "batch problems report repository resources run scaffold",
     "run": "batch freshness problems repository resources",
     "batch": "claims freshness pipeline plan problems readback render repository run seal tree verify",
-    "pipeline": "catalog claims document environments experiments load plan problems repository rules validate verify"
-    " wording",
+    "pipeline": "catalog claims experiments interpret plan problems rules verify wording",
+    "interpret": "document environments experiments load problems repository validate",
     "scaffold": "problems repository resources",
     "report": "codes problems",
     "freshness": "repository resources",

@@ -64,6 +64,11 @@ def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
     return _spot(name if key else node)
 
 
+def events(raw: bytes) -> Iterator[Any]:
+    """Yield the events of the one document in a text that `parse` accepted; an index counts from behind any BOM."""
+    return _events(raw.removeprefix(_BOM))
+
+
 def read(root: str | os.PathLike[str], relative: str) -> bytes:
     """Read a regular file below `root`, or raise ProblemsError; a link may lead anywhere below `root`."""
     try:
@@ -345,10 +350,15 @@ def _end(text: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def _walk(text: str, found: list[_Finding]) -> None:
+def _events(text: bytes | str) -> Iterator[Any]:
     composer = _Composer(text)
-    depth = nodes = 0
     while not isinstance(event := composer.get_event(), yaml.DocumentEndEvent | yaml.StreamEndEvent):
+        yield event
+
+
+def _walk(text: str, found: list[_Finding]) -> None:
+    depth = nodes = 0
+    for event in _events(text):
         nodes += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:

@@ -66,6 +66,8 @@ MAY_IMPORT = {
     "validate": "explain resources",
     "explain": "faults wording",
     "faults": "",
+    "edit": "load problems scalars spans wording",
+    "spans": "load",
     "document": "load overlay problems wording",
     "load": "problems wording",
     "analysis": "",

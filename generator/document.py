@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import load
-from generator.overlay import merge
+from generator.overlay import compose, merge
 from generator.problems import ERROR, Place, Problem
 
 if TYPE_CHECKING:
@@ -27,14 +27,21 @@ class Document:
 
     def __init__(self, layers: tuple[Layer, ...]) -> None:
         self.layers = layers
-        self.data: Any = {}
+        composed: Any = {}
         for layer in layers:
-            self.data = merge(self.data, _nested(layer.target, _value(layer.data, layer.origin)))
+            composed = compose(composed, _nested(layer.target, _value(layer.data, layer.origin)))
+        self._composed = composed
+        self.data: Any = merge({}, composed)
 
     @property
     def spec(self) -> dict[str, Any]:
         """The `spec` of a document that its schema accepts."""
         return self.data["spec"]  # type: ignore[no-any-return]
+
+    def patch(self, path: Path) -> dict[str, Any]:
+        """Return what stands at `path` as a merge patch for something else, and so with its nulls; {} if nothing."""
+        found = _value(self._composed, path)
+        return found if isinstance(found, dict) else {}
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from generator import metrics, names, rollouts
 from generator.environments import pairs, seconds
 from generator.model import Analysis, Batcher, Environment, Experiment, Logger, Replicas, Shadow, Variant
-from generator.overlay import merge
+from generator.overlay import compose, merge
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -117,7 +117,10 @@ def _sum(traffic: dict[str, int]) -> str:
 def _variant(
     document: Document, environment: Environment, spec: dict[str, Any], name: str
 ) -> tuple[Variant | None, list[Problem]]:
-    settings: dict[str, Any] = merge(spec.get("model", {}), spec["variants"][name])
+    own = document.patch(("spec", "variants", name))
+    settings: dict[str, Any] = merge(spec.get("model", {}), own)
+    if "patch" in settings:
+        settings["patch"] = compose(document.patch(("spec", "model", "patch")), own.get("patch", {}))
     missing = [
         document.problem(
             "PS305",
@@ -134,7 +137,7 @@ def _variant(
     runtime = environment.runtimes.get(settings["runtime"])
     if runtime is None:
         return None, [_unknown_runtime(document, environment, name, settings["runtime"])]
-    logging = merge(spec.get("logging"), settings.get("logging", {}))
+    logging = merge(spec.get("logging"), own.get("logging", {}))
     return _build(name, settings, runtime, logging, spec["traffic"].get(name, 0)), []
 
 
@@ -170,7 +173,7 @@ def _build(name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[
         tolerations=tuple(settings.get("tolerations", ())),
         affinity=settings.get("affinity", {}),
         timeout=seconds(settings["timeout"], 0) if "timeout" in settings else None,
-        batcher=_batcher(settings["batcher"]) if settings.get("batcher") else None,
+        batcher=_batcher(settings["batcher"]) if "batcher" in settings else None,
         logger=_logger(logging) if logging else None,
         pod_labels=pairs(settings.get("podLabels")),
         pod_annotations=pairs(settings.get("podAnnotations")),

@@ -22,3 +22,16 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             merged[key] = value
     return merged
+
+
+def compose(first: Any, second: Any) -> Any:
+    """Return one patch that does what `first` and then `second` do: nulls stay, for what they delete is yet to come.
+
+    What no merge patch can say: that a map which `first` deletes comes back without its old entries.
+    """
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return second
+    composed = dict(first)
+    for key, value in second.items():
+        composed[key] = compose(composed.get(key), value)
+    return composed

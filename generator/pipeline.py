@@ -60,14 +60,22 @@ def build(
     return Build(experiment, manifests, claims.of(experiment, place.environment), problems)
 
 
+# Settings that stand in an InferenceService as they are, below spec.predictor.
+_PASSED_ON = ("affinity", "nodeSelector", "tolerations")
+
+
 def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
-    """Blame the user's patch for what it says, and else the template."""
+    """Blame the user's patch or affinity for what they say, and else the template."""
     planned = finding.manifest.planned
     if planned.patch:
         path = experiments.setting(document, planned.values["variant"].name, "patch", *finding.path)
         if document.has(path):
             message = f"with this patch the InferenceService is wrong: {finding.message}"
             return document.problem(finding.code, path, message, finding.fix)
+    if planned.id.kind == "InferenceService" and finding.path[2:3] and finding.path[2] in _PASSED_ON:
+        path = experiments.setting(document, planned.values["variant"].name, *finding.path[2:])
+        message = f"the InferenceService would be wrong: {finding.message}"
+        return document.problem(finding.code, path, message, finding.fix)
     return blame(finding, templates)
 
 

@@ -9,8 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from generator import stored
 from generator.manifest import Manifest
-from generator.quantities import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -180,16 +180,28 @@ def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Fin
                     f"it changes `{key}`, by which Penstock knows the variant",
                     "leave it out of the patch",
                 )
-    model = _at(data, ("spec", "predictor", "model")) or {}
-    for key, kept in (
-        ("args", list(planned["args"])[:1]),
+    yield from _model(manifest, data)
+    yield from _patched(manifest, data)
+
+
+def _model(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
+    """A patch leaves alone what Penstock named the model by, and what it took the server for."""
+    planned, place = manifest.planned.values, ("spec", "predictor", "model")
+    model, runtime = _at(data, place) or {}, planned["variant"].runtime
+    lists: tuple[tuple[str, list[Any]], ...] = (
+        ("args", list(planned["args"])[: bool(runtime.name_argument)]),
+        ("env", [{"name": name, "value": value} for name, value in planned["env"] if name == runtime.name_env]),
         ("ports", [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in planned["ports"]]),
-    ):
+    )
+    for key, kept in lists:
         found = model.get(key) or []
         if any(one not in found for one in kept):
             message = f"it replaces the list `{key}`, by which the server is named and scraped"
-            yield Finding("PS508", manifest, ("spec", "predictor", "model", key), message, "leave it out of the patch")
-    yield from _patched(manifest, data)
+            yield Finding("PS508", manifest, (*place, key), message, "leave it out of the patch")
+    for key, kept in (("runtime", runtime.name), ("protocolVersion", planned["protocol"])):
+        if model.get(key) != kept:
+            message = f"it changes `{key}`, by which Penstock chose names, paths and ports"
+            yield Finding("PS508", manifest, (*place, key), message, f"set {key} in the experiment")
 
 
 def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
@@ -198,9 +210,8 @@ def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
         if "{{" in text:
             message = "`{{` is read as a Go template by KServe's controller"
             yield Finding("PS348", manifest, path, message, "remove it")
-        if len(path) > 1 and path[-2] in ("requests", "limits") and canonical(text) not in (text, None):
-            message = f"`{text}` is not the canonical form `{canonical(text)}`"
-            yield Finding("PS352", manifest, path, message, "write the canonical form")
+    for path, message, fix in stored.differences(manifest.planned.patch):
+        yield Finding("PS352", manifest, path, f"{message}: Argo CD would report a difference for ever", fix)
 
 
 def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:

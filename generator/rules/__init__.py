@@ -40,6 +40,8 @@ RULES: tuple[Rule, ...] = (
     serving.logger,
     serving.batcher,
     serving.reserved,
+    serving.variables,
+    serving.placement,
     measuring.requests,
     measuring.ready_made,
     analysis.assignment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator import kserve, names
+from generator import kserve, names, stored
 from generator.experiments import setting
 from generator.problems import WARNING
 from generator.sources import SOURCES
@@ -318,6 +318,37 @@ def reserved(document: Document, experiment: Experiment, _: Environment) -> list
                 )
             )
     return found
+
+
+def variables(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """A variant's source of a variable merges with the model's; a variable has but one."""
+    return [
+        document.problem(
+            "PS362",
+            setting(document, variant.name, "env", name),
+            f"`{name}` of variant `{variant.name}` has {' and '.join(value)}, one of them from spec.model",
+            f"take away the other with null, for example `{next(iter(value))}: null`",
+            key=True,
+        )
+        for variant in experiment.variants
+        for name, value in variant.env
+        if isinstance(value, dict) and len(value) > 1
+    ]
+
+
+def placement(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """Tolerations and affinity are passed on as they are, so they must stand as the cluster stores them."""
+    return [
+        document.problem(
+            "PS352",
+            setting(document, variant.name, part, *keys),
+            f"{message}: Argo CD would report a difference for ever",
+            fix,
+        )
+        for variant in experiment.variants
+        for part, node in (("tolerations", [*variant.tolerations]), ("affinity", variant.affinity))
+        for keys, message, fix in stored.differences(node)
+    ]
 
 
 def _owner(name: str) -> str:

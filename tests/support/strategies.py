@@ -198,9 +198,14 @@ def _names(draw: DrawFn, place: Document) -> tuple[str, list[str]]:
     mode = place["kserve"].get("deploymentMode", kserve.STANDARD)
     most = min(kserve.NAME_LIMIT[mode], kserve.NAME_AND_NAMESPACE_LIMIT[mode] - len(place["namespace"]))
     name = draw(names(min(40, most - 4)))
-    variant = names(min(30, most - len(name) - 1))
+    variant = names(min(30, most - len(name) - 1)).filter(_is_no_other_object)
     number = draw(st.sampled_from((2, 3, 1, 2, 4, 5)))
     return name, draw(st.lists(variant, min_size=number, max_size=number, unique=True))
+
+
+def _is_no_other_object(variant: str) -> bool:
+    """Leave out what may be named like a route, or like KServe's Service of another variant."""
+    return variant.partition("-")[0] != "experiment" and not variant.endswith("-predictor")
 
 
 # The rest draws groups of settings: what stands beside or under spec.model, and how to draw a variant's own.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Assignment = Literal["perRequest", "sticky", "header"]
 
+DEFAULT_EFFECT = 0.1
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -77,6 +79,12 @@ class Question(NamedTuple):
     margin: float | None
     floor: float | None
     kind: Kind
+
+    @property
+    def effect(self) -> float:
+        """The relative effect that the evidence is tuned to: MDE or margin, or 10 % where neither is declared."""
+        declared = self.mde if self.role == "success" else self.margin
+        return DEFAULT_EFFECT if declared is None else declared
 
 
 class Design(NamedTuple):

@@ -25,6 +25,7 @@ phi >= 1 tempers for overdispersion; E^(1/phi) of an e-process is one (Jensen), 
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,11 +42,14 @@ _FARTHEST = 30.0  # log ratios beyond this are no bound
 
 
 class Block(NamedTuple):
-    """Events x of control (0) and candidate (1), out of n each, while nothing changed but by chance."""
+    """Events x of control (0) and candidate (1), out of n each, while nothing changed but by chance.
 
-    x0: int
+    x are whole numbers in floating point, but for the sums of a mean.
+    """
+
+    x0: float
     n0: int
-    x1: int
+    x1: float
     n1: int
 
 
@@ -71,14 +75,20 @@ def prior_for(effect: float) -> Prior:
 class Evidence:
     """What blocks say about theta = log(candidate's rate / control's rate). All results are natural logarithms.
 
-    `phi` is the dispersion to temper by, `points` the prior. A block where one of the two had no requests, or nobody
+    `points` is the prior. A block where one of the two had no requests, or nobody
     had an event, says nothing.
     """
 
-    def __init__(self, blocks: Iterable[Block], points: Prior, phi: float = 1.0) -> None:
+    def __init__(self, blocks: Iterable[Block], points: Prior) -> None:
         self._sums = _Sums([(b.x0, b.x1, math.log(b.n1 / b.n0)) for b in blocks if b.n0 > 0 and b.n1 > 0])
         self._points = [(u, math.log(weight)) for u, weight in points]
-        self._phi = max(1.0, phi)
+        self._phi = 1.0
+
+    def tempered(self, phi: float) -> Evidence:
+        """Return the same evidence for a dispersion of `phi`."""
+        other = copy.copy(self)
+        other._phi = max(1.0, phi)
+        return other
 
     def log_e_above(self, theta0: float = 0.0) -> float:
         """Return the evidence against theta <= theta0; it falls as theta0 grows."""
@@ -115,7 +125,8 @@ class Evidence:
         centre = self.estimate()
         if centre is None:
             centre = -sign * _FARTHEST
-        inside, step = centre, 1.0 / 128
+        information = max(self._sums.curvature(centre) / self._phi, 1e-9)
+        inside, step = centre, min(1.0, 1.1 * math.sqrt(2 * (needed + 1) / information))
         while log_e(outside := centre + sign * step) < needed:
             if step > 2 * _FARTHEST:
                 return None
@@ -154,10 +165,10 @@ class _Sums:
     _BIN = 0.1
     _STEP = 0.05
 
-    def __init__(self, blocks: list[tuple[int, int, float]]) -> None:
+    def __init__(self, blocks: list[tuple[float, float, float]]) -> None:
         self.x0 = sum(x0 for x0, _, _ in blocks)
         self.x1 = sum(x1 for _, x1, _ in blocks)
-        bins: dict[int, list[tuple[int, float]]] = {}
+        bins: dict[int, list[tuple[float, float]]] = {}
         for x0, x1, c in blocks:
             if x0 + x1:
                 bins.setdefault(round(c / self._BIN), []).append((x0 + x1, c))
@@ -184,6 +195,10 @@ class _Sums:
         """Return l'(theta)."""
         return self.x1 - self._derivatives(theta)[1]
 
+    def curvature(self, theta: float) -> float:
+        """Return -l''(theta), the information about theta."""
+        return self._derivatives(theta)[2]
+
     def _node(self, number: int) -> tuple[float, float, float]:
         node = self._nodes[number] = self._derivatives(number * self._STEP)
         return node
@@ -204,12 +219,12 @@ class _Sums:
         return value, first, second
 
 
-def _moments(members: list[tuple[int, float]]) -> tuple[float, float, float, float, float]:
+def _moments(members: list[tuple[float, float]]) -> tuple[float, float, float, float, float]:
     """Return the mean of c, and sums of x, x d^2, x d^3, x d^4, with d the distance to that mean (x d sums to 0)."""
     events = sum(x for x, _ in members)
     centre = math.fsum(x * c for x, c in members) / events
     second, third, fourth = (math.fsum(x * (c - centre) ** k for x, c in members) for k in (2, 3, 4))
-    return centre, float(events), second, third, fourth
+    return centre, events, second, third, fourth
 
 
 def _log_sum(terms: Iterable[float]) -> float:
@@ -223,7 +238,7 @@ def _root(f: Callable[[float], float], low: float, high: float) -> float:
     at_low, at_high = f(low), f(high)
     side = 0
     for _ in range(200):
-        if high - low < 1e-11 or not at_low or not at_high:
+        if high - low < 1e-10 or not at_low or not at_high:
             break
         middle = (low * at_high - high * at_low) / (at_high - at_low)
         if not low < middle < high:
@@ -237,6 +252,6 @@ def _root(f: Callable[[float], float], low: float, high: float) -> float:
             high, at_high = middle, value
             at_low /= 2 if side == 1 else 1
             side = 1
-        if abs(value) < 1e-12:
+        if abs(value) < 1e-10:
             return middle
     return low if abs(at_low) < abs(at_high) else high

@@ -13,8 +13,6 @@ from generator.analysis.multiplicity import deciding, levels
 if TYPE_CHECKING:
     from generator.analysis.counts import Design, Question
 
-DEFAULT_EFFECT = 0.1
-
 
 class Need(NamedTuple):
     """What it takes to answer one question about one candidate, with the power asked for.
@@ -46,9 +44,7 @@ def needs(design: Design, question: Question, rate: float, share: float, power: 
     worse = 1.0 if question.direction == "lower" else -1.0
     guardrails = sum(one.role == "guardrail" for one in deciding(design))
     each = 1 - (1 - power) / (guardrails + 1)  # all must pass (Schultzberg et al. 2024)
-    effect = question.mde if question.role == "success" else question.margin
-    effect = DEFAULT_EFFECT if effect is None else effect
-    step = math.log1p(effect)
+    effect, step = question.effect, math.log1p(question.effect)
     harm = _need(question, "harm", effect, given.harm, power, rate * _mean_factor(share, worse * step), share)
     if question.role == "success":
         mean = rate * _mean_factor(share, -worse * step)

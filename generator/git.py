@@ -136,6 +136,26 @@ def deployed(root: str, named: str = "") -> str:
     raise GitError(f"there is no branch `{_printable(named)}` in {root} nor at its origin; fetch it, or name another")
 
 
+def blobs(root: str, ids: Iterable[str], largest: int) -> dict[str, bytes]:
+    """Return the bytes of blobs by their full names, in one run for all; those above `largest` bytes are left out.
+
+    GitError if one is not there, or is no blob.
+    """
+    wanted = sorted(set(ids))
+    sizes = run(root, "cat-file", "--batch-check=%(objecttype) %(objectsize)", data=_lines(wanted)).split(b"\n")
+    for name, said in zip(wanted, sizes, strict=False):
+        if not said.startswith(b"blob "):
+            raise GitError(f"the repository in {root} lacks the blob {name}; run `git fsck` there, or clone it anew")
+    small = [name for name, said in zip(wanted, sizes, strict=False) if int(said.split(b" ")[1]) <= largest]
+    out = run(root, "cat-file", "--batch=%(objectsize)", "--buffer", data=_lines(small))
+    found, start = {}, 0
+    for name in small:
+        begin = out.index(b"\n", start) + 1
+        end = begin + int(out[start:begin])
+        found[name], start = out[begin:end], end + 1
+    return found
+
+
 def short(commit: str) -> str:
     """Abbreviate a commit's name for people: always alike, whatever other objects a clone has."""
     return commit[:_ABBREVIATED]
@@ -162,6 +182,10 @@ def _finished(process: subprocess.Popen[bytes], data: bytes) -> Finished:
     with process:
         out, err = process.communicate(data)
     return Finished(process.returncode, out, err.decode(errors="replace").strip())
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
 
 
 def _printable(text: str) -> str:

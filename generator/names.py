@@ -40,6 +40,13 @@ ALERT_SILENT = "PenstockVariantSilent"
 ALERT_MISSING = "PenstockMetricMissing"
 ALERT_SRM = "PenstockSampleRatioMismatch"
 
+# Trailers of the commits that Penstock makes. The first names an <environment>/<experiment>, and may be repeated: what
+# the others say concerns each.
+TRAILER_EXPERIMENT = "Penstock-Experiment"
+TRAILER_ACTION = "Penstock-Action"
+TRAILER_VERDICT = "Penstock-Verdict"
+TRAILER_OVERRIDE = "Penstock-Override"
+
 
 def isvc(experiment: str, variant: str) -> str:
     """Name of a variant's InferenceService."""

@@ -15,6 +15,7 @@ from generator.problems import PenstockError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
 # (git(1), "Environment Variables").
@@ -66,6 +67,74 @@ class Finished(NamedTuple):
     err: str
 
 
+class Entry(NamedTuple):
+    """What a folder of a commit holds under a name: Git's mode in octal digits, and the object's name."""
+
+    mode: str
+    id: str
+
+
+class Objects:
+    """Objects of the repository of `root`, all by one git process, for as long as the context lasts."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._process = _started(root, ("cat-file", "--batch"), {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def commit(self, revision: str) -> str:
+        """Return the full name of the commit that a user's word for it means; GitError if there is none."""
+        found = self._get(f"{revision}^{{commit}}") if revision.isprintable() and revision else None
+        if found is None or found[1] != "commit":
+            raise _no_commit(self._root, revision)
+        return found[0]
+
+    def folder(self, name: str) -> dict[str, Entry]:
+        """Return what lies in a tree, by name; empty if there is no such tree. `<commit>:./` is that of `root`."""
+        found = self._get(name)
+        if found is None or found[1] != "tree":
+            return {}
+        entries = {}
+        data, start, size = found[2], 0, len(found[0]) // 2
+        while start < len(data):
+            space, end = data.index(b" ", start), data.index(b"\0", start)
+            mode, start = data[start:space].decode(), end + 1 + size
+            entries[os.fsdecode(data[space + 1 : end])] = Entry(mode, data[end + 1 : start].hex())
+        return entries
+
+    def blob(self, name: str) -> bytes:
+        """Return a file's bytes; GitError if a clone lacks it."""
+        found = self._get(name)
+        if found is None:
+            raise GitError(f"the object {name} is missing in {self._root}; run `git fetch`, then the command again")
+        return found[2]
+
+    def _get(self, name: str) -> tuple[str, str, bytes] | None:
+        """Return an object's full name, kind and bytes."""
+        into, out = self._process.stdin, self._process.stdout
+        assert into is not None  # noqa: S101 (both are pipes)
+        assert out is not None  # noqa: S101
+        try:
+            into.write(os.fsencode(name) + b"\n")
+            into.flush()
+        except BrokenPipeError:
+            pass  # it has ended, and says why
+        head = out.readline().split()
+        if not head:
+            err = self._process.communicate()[1].decode(errors="replace").strip()
+            raise failure(self._root, ("cat-file",), Finished(self._process.returncode, b"", err))
+        if len(head) != 3 or not head[2].isdigit():
+            return None
+        data = out.read(int(head[2]) + 1)[:-1]
+        return head[0].decode(), head[1].decode(), data
+
+
 def run(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
     """Return what `git <arguments>` in the folder `root` prints; GitError unless its status is 0.
 
@@ -112,11 +181,15 @@ def resolve(root: str, revision: str) -> str:
         raise failure(root, ("rev-parse",), done)
     commit = done.out.decode().strip()
     if done.status or not commit.isalnum():  # `^HEAD` is answered too: with what it leaves out
-        raise GitError(
-            f"there is no commit `{_printable(revision)}` in {root}; fetch it first (in CI: `fetch-depth: 0`), or "
-            "check its spelling"
-        )
+        raise _no_commit(root, revision)
     return commit
+
+
+def _no_commit(root: str, revision: str) -> GitError:
+    return GitError(
+        f"there is no commit `{_printable(revision)}` in {root}; fetch it first (in CI: `fetch-depth: 0`), or check "
+        "its spelling"
+    )
 
 
 def deployed(root: str, named: str = "") -> str:

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "batch": "claims freshness pipeline plan problems readback render repository run seal tree verify",
     "pipeline": "catalog claims experiments interpret plan problems rules verify wording",
     "interpret": "document environments experiments load problems repository validate",
+    "revisions": "git repository",
     "scaffold": "problems repository resources",
     "report": "codes problems",
     "freshness": "repository resources",
@@ -99,6 +100,7 @@ TOUCH_THE_DISK = {
     "render",
     "repository",
     "resources",
+    "revisions",
     "run",
 }
 TOUCH_THE_DISK |= {"cli", "commands", "scaffold", "tree", "validate"}

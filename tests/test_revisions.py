@@ -1,0 +1,154 @@
+"""Two revisions are compared without a checkout, and a commit is read as if it were one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from gitrepos import commit, git, start
+from repositories import ENVIRONMENT, EXPERIMENT, Case, Repository, built, recommendation
+
+from generator import revisions
+from generator.git import GitError
+from generator.repository import experiment_file
+
+pytestmark = pytest.mark.needs("git")
+
+PLACE = (ENVIRONMENT, EXPERIMENT)
+
+
+@pytest.fixture
+def three(repository: Repository) -> Repository:
+    """Production with two experiments, one of them over a base, and staging, which has the latter too; committed."""
+    case = recommendation()
+    case.environment["metadata"]["name"] = "staging"
+    case.environment["spec"]["namespace"] = "staging"
+    repository.put(case)
+    repository.write(experiment_file("base", EXPERIMENT), case.experiment)
+    case.experiment["metadata"]["name"] = "second"
+    repository.write(experiment_file(ENVIRONMENT, "second"), case.experiment)
+    start(repository.root)
+    return repository
+
+
+def affected(repository: Repository, base: str = "HEAD", head: str = "") -> list[str]:
+    with revisions.compared(str(repository.root), base, head) as found:
+        return ["/".join(one) for one in found.affected]
+
+
+def edits() -> dict[str, tuple[str, list[str]]]:
+    """Return, by name, a file to append a comment to, and what that affects."""
+    both, second = [f"{ENVIRONMENT}/{EXPERIMENT}", f"staging/{EXPERIMENT}"], f"{ENVIRONMENT}/second"
+    return {
+        "own file": (experiment_file("staging", EXPERIMENT), both[1:]),
+        "base": (experiment_file("base", EXPERIMENT), both),
+        "environment": (f"environments/{ENVIRONMENT}/environment.yaml", [both[0], second]),
+        "template": ("templates/httproute.yaml.j2", [both[0], second, both[1]]),
+        "manifest": (f"environments/{ENVIRONMENT}/manifests/traffic/second/route.yaml", [second]),
+        "readme": ("README.md", []),
+        "readme inside": (f"environments/{ENVIRONMENT}/README.md", []),
+        "evidence": (f"environments/{ENVIRONMENT}/evidence/second/1.json", []),
+        "no experiment": (f"environments/{ENVIRONMENT}/experiments/notes.txt", []),
+    }
+
+
+@pytest.mark.parametrize("name", edits())
+def test_what_an_edit_affects(three: Repository, name: str) -> None:
+    path, expected = edits()[name]
+    file = three.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text((file.read_text() if file.exists() else "") + "# a comment\n")
+    if name != "manifest":  # whether manifests on disk are up to date is what rendering tells
+        assert affected(three) == expected
+    git(three.root, "add", "--all")
+    if name != "manifest":
+        assert affected(three) == expected
+    commit(three.root)
+    assert affected(three, "HEAD~1") == expected
+    assert affected(three, "HEAD~1", "HEAD") == expected
+    assert affected(three, "HEAD", "HEAD~1") == expected
+    assert affected(three) == []
+
+
+def test_experiments_come_and_go_also_where_git_does_not_look(three: Repository) -> None:
+    (three.root / ".gitignore").write_text("new.yaml\n")
+    folder = three.root / f"environments/{ENVIRONMENT}/experiments"
+    shutil.copy(folder / "second.yaml", folder / "new.yaml")
+    (folder / "second.yaml").unlink()
+    assert affected(three) == [f"{ENVIRONMENT}/new", f"{ENVIRONMENT}/second"]
+    git(three.root, "rm", "--quiet", "--cached", experiment_file("staging", EXPERIMENT))
+    assert affected(three) == [f"{ENVIRONMENT}/new", f"{ENVIRONMENT}/second", f"staging/{EXPERIMENT}"]
+
+
+def test_an_environment_that_goes_takes_its_experiments_along(three: Repository) -> None:
+    shutil.rmtree(three.root / "environments/staging")
+    with revisions.compared(str(three.root), "HEAD") as found:
+        assert (found.affected, found.environments) == ((("staging", EXPERIMENT),), ("staging",))
+        assert found.before.sources("staging", EXPERIMENT)
+        assert found.after.sources("staging", EXPERIMENT) == ()
+    assert affected(three, "HEAD", "HEAD") == []
+    with revisions.compared(str(three.root), "HEAD", only=[ENVIRONMENT]) as found:
+        assert (found.affected, found.environments) == ((), ())
+
+
+def test_a_commit_renders_as_its_checkout_does(three: Repository) -> None:
+    case = recommendation()
+    before = built(three, case, in_base=True).manifests
+    three.invoke("render")
+    commit(three.root)
+    with three.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 50, "v2": 50}
+    commit(three.root)
+    with revisions.compared(str(three.root), "HEAD~1", "HEAD") as found:
+        for state, share in ((found.before, 20), (found.after, 50)):
+            copy = Repository(Path(state.root))
+            read = built(copy, Case(case.environment, case.experiment), in_base=True)
+            assert read.experiment.candidates[0].traffic == share
+            assert len(copy.manifests()) == len(read.manifests)
+        assert built(Repository(Path(found.before.root)), case, in_base=True).manifests == before
+    assert not Path(found.before.root).exists()
+
+
+def test_a_repository_may_lie_in_a_folder_of_another(repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "environments").mkdir()
+    start(tmp_path)
+    with repository.experiment() as document:
+        document["spec"]["owner"] = "another"
+    assert affected(repository) == ["/".join(PLACE)]
+    commit(tmp_path)
+    assert affected(repository, "HEAD~1", "HEAD") == ["/".join(PLACE)]
+
+
+def test_a_hostile_tree_writes_nothing_outside(three: Repository, tmp_path: Path) -> None:
+    root = three.root
+    blob = git(root, "hash-object", "-w", "--stdin", data=b"hostile\n")
+    link = git(root, "hash-object", "-w", "--stdin", data=str(tmp_path / "target").encode())
+    inner = git(root, "mktree", data=f"100644 blob {blob}\tescaped.j2\n".encode())
+    dots = b"40000 ..\0" + bytes.fromhex(inner)
+    outer = git(root, "hash-object", "-w", "-t", "tree", "--literally", "--stdin", data=dots)
+    experiments = git(root, "mktree", data=f"120000 blob {link}\t{EXPERIMENT}.yaml\n".encode())
+    environment = git(root, "rev-parse", f"HEAD:environments/{ENVIRONMENT}/environment.yaml")
+    entries = f"100644 blob {environment}\tenvironment.yaml\n040000 tree {experiments}\texperiments\n"
+    place = git(root, "mktree", data=entries.encode())
+    environments = git(root, "mktree", data=f"040000 tree {place}\t{ENVIRONMENT}\n".encode())
+    top = git(
+        root, "mktree", data=f"040000 tree {environments}\tenvironments\n040000 tree {outer}\ttemplates\n".encode()
+    )
+    made = git(root, "commit-tree", "-m", "hostile", top)
+    with revisions.compared(str(root), "HEAD", made) as found:
+        assert PLACE in found.affected
+        written = sorted(path.relative_to(found.after.root) for path in Path(found.after.root).rglob("*"))
+        assert [str(path) for path in written if "." in path.name] == [f"environments/{ENVIRONMENT}/environment.yaml"]
+        assert not list(Path(found.after.root).parent.rglob("escaped.j2"))
+
+
+@pytest.mark.parametrize("revision", ["nowhere", "--output=x", "HEAD\n", "", "HEAD:environments", "HEAD^{tree}"])
+def test_what_is_no_commit_is_refused(three: Repository, revision: str) -> None:
+    with pytest.raises(GitError, match="there is no commit `"), revisions.compared(str(three.root), revision):
+        pass
+
+
+def test_without_a_repository_that_is_said(repository: Repository) -> None:
+    with pytest.raises(GitError, match="not a git repository"), revisions.compared(str(repository.root), "HEAD"):
+        pass

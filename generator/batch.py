@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from generator import claims, freshness, pipeline, plan, tree
 from generator.problems import PenstockError, Place, Problem, ProblemsError, errors
+from generator.prototypes import Prototypes
 from generator.readback import Reader
 from generator.render import Templates
 from generator.repository import AREAS, ENVIRONMENTS, experiment_file, folder
@@ -75,6 +76,7 @@ class Batch:
         self.root = work.inventory.root
         self.templates = Templates(work.overrides, _compiled(work.options))
         self.reader = Reader()
+        self.prototypes = Prototypes(self.templates, self.reader)
         self.sites: dict[str, pipeline.Site] = {}
 
     def result(self) -> Result:
@@ -121,6 +123,7 @@ class Batch:
             templates=self.templates,
             reader=self.reader,
             today=self.options.today,
+            prototypes=self.prototypes,
         )
 
     def _workers(self, jobs: int) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from generator.document import Document
     from generator.manifest import Manifest
     from generator.model import Environment, Experiment
+    from generator.prototypes import Prototypes
     from generator.readback import Reader
     from generator.render import Templates
 
@@ -45,19 +46,33 @@ def site(root: str, name: str, crds: str = "") -> Site:
 
 
 def build(
-    root: str, place: Site, name: str, *, in_base: bool, templates: Templates, reader: Reader, today: str
+    root: str,
+    place: Site,
+    name: str,
+    *,
+    in_base: bool,
+    templates: Templates,
+    reader: Reader,
+    today: str,
+    prototypes: Prototypes | None = None,
 ) -> Build:
-    """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it."""
+    """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it.
+
+    `prototypes` save work where many experiments are built one after the other.
+    """
     read = interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
     experiment, document, problems = read
     problems += rules.check(document, experiment, place.environment, today)
     problems += claims.clashes(document, experiment, place.environment)
     interpret.refuse(problems)
-    planned = plan.planned(experiment, place.environment)
+    planned = plan.serving(experiment, place.environment)
+    measured = prototypes.monitoring(experiment, place.environment, place.catalog) if prototypes else ()
+    if not measured:
+        planned += plan.monitoring(experiment, place.environment)
     manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)
     problems += tuple(_blamed(finding, document, templates) for finding in findings)
     interpret.refuse(problems)
-    return Build(experiment, manifests, claims.of(experiment, place.environment), problems)
+    return Build(experiment, (*manifests, *measured), claims.of(experiment, place.environment), problems)
 
 
 # Settings that stand in an InferenceService as they are, below spec.predictor.

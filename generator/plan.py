@@ -11,20 +11,32 @@ from generator.repository import AREAS, environment_file, folder
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from generator.model import Environment, Experiment, Pairs, Variant
 
 
-def planned(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
-    """Return every file of the experiment, area by area, each area closed by its kustomization.yaml."""
-    files: list[Planned] = []
-    for area, plan in (("models", _models), ("traffic", _traffic), ("monitoring", _monitoring)):
-        place = folder(environment.name, area, experiment.name)
-        objects = tuple(plan(experiment, environment, place))
-        files += objects
-        files.append(kustomization(place, (file.path.rpartition("/")[2] for file in objects), experiment.source))
-    return tuple(files)
+def serving(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
+    """Return the files of models and of traffic."""
+    return (*_area("models", _models, experiment, environment), *_area("traffic", _traffic, experiment, environment))
+
+
+def monitoring(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
+    """Return the files that measure: what they depend on besides the name is `prototypes`' business."""
+    return tuple(_area("monitoring", _monitoring, experiment, environment))
+
+
+def _area(
+    area: str,
+    plan: Callable[[Experiment, Environment, str], Iterator[Planned]],
+    experiment: Experiment,
+    environment: Environment,
+) -> Iterator[Planned]:
+    """Plan the objects of an area, and the kustomization.yaml that lists them."""
+    place = folder(environment.name, area, experiment.name)
+    objects = tuple(plan(experiment, environment, place))
+    yield from objects
+    yield kustomization(place, (file.path.rpartition("/")[2] for file in objects), experiment.source)
 
 
 def listings(environment: str, experiments: tuple[str, ...]) -> tuple[Planned, ...]:

@@ -27,7 +27,7 @@ _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 # A ConfigMap above this needs server-side apply, for its copy in an annotation is limited to 262144 bytes; and the
 # Prometheus Operator's ConfigMaps hold 524288 (prometheus-operator: pkg/operator/rules.go, MaxConfigMapDataSize).
-_MOST_BYTES = 250_000
+MOST_CHARACTERS = 250_000
 
 # Fields of an InferenceService that exist, or once did, and that no experiment may use.
 _FORBIDDEN: dict[Path, str] = {
@@ -254,8 +254,8 @@ def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
 
 
 def _size(manifest: Manifest) -> Iterator[Finding]:
-    if len(manifest.text) > _MOST_BYTES:
-        message = f"it has more than {_MOST_BYTES} characters, which client-side apply refuses"
+    if len(manifest.text) > MOST_CHARACTERS:
+        message = f"it has more than {MOST_CHARACTERS} characters, which client-side apply refuses"
         yield Finding("PS511", manifest, (), message, "use fewer metrics or variants")
 
 

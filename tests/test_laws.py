@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import promql_parser
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from repositories import (
     EXPERIMENT,
@@ -22,13 +22,16 @@ from repositories import (
     holding,
     parsed,
     production,
+    prototypes,
     recommendation,
     rendered,
 )
 from strategies import cases, measured, traffic
+from vocabulary import filled_texts, names
 from webhook import differences
 
 from generator import load
+from generator.problems import ProblemsError
 from generator.repository import AREAS, BASE, experiment_file
 
 if TYPE_CHECKING:
@@ -124,6 +127,41 @@ def route_file(case: Case, texts: dict[str, str]) -> str:
 
 def positive(shares: dict[str, int]) -> dict[str, int]:
     return {variant: percent for variant, percent in shares.items() if percent}
+
+
+# Speed changes nothing: what is filled into a prototype is what is rendered in full.
+
+
+@share(0.3)
+@given(st.data())
+def test_monitoring_that_is_filled_in_is_what_is_rendered(data: st.DataObject) -> None:
+    case, known, filled = data.draw(cases()), prototypes(), 0
+    for name in data.draw(st.lists(names(12), min_size=3, max_size=4, unique=True)):
+        sibling = copy.deepcopy(case)
+        sibling.experiment["metadata"]["name"] = name
+        sibling.experiment["spec"]["hypothesis"] = data.draw(filled_texts)
+        with holding(sibling) as repository:
+            try:
+                whole = built(repository, sibling)
+            except ProblemsError:  # a name may be too long for these variants, or taken by KServe
+                continue
+            quick = built(repository, sibling, prototypes=known)
+        assert [(one.planned.path, one.text) for one in quick.manifests] == [
+            (one.planned.path, one.text) for one in whole.manifests
+        ]
+        filled += any(one.data is None for one in quick.manifests)
+    event(f"filled in: {filled}")
+
+
+def test_experiments_that_are_measured_alike_are_filled_in() -> None:
+    known = prototypes()
+    builds = []
+    for name in ("first", "second", "third", "on"):
+        case = recommendation()
+        case.experiment["metadata"]["name"] = name
+        with holding(case) as repository:
+            builds.append(built(repository, case, prototypes=known))
+    assert [any(one.data is None for one in build.manifests) for build in builds] == [False, True, True, False]
 
 
 def test_a_revert_brings_back_every_byte(repository: Repository) -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from generator import pipeline
 from generator.cli import cli
 from generator.problems import ERROR
+from generator.prototypes import Prototypes
 from generator.readback import Reader
 from generator.render import Templates
 from generator.repository import environment_file, experiment_file
@@ -159,13 +160,24 @@ def holding(case: Case) -> Iterator[Repository]:
         yield repository
 
 
-def built(repository: Repository, case: Case, *, in_base: bool = False) -> pipeline.Build:
+def built(
+    repository: Repository, case: Case, *, in_base: bool = False, prototypes: Prototypes | None = None
+) -> pipeline.Build:
     """Send a case that the repository holds through the pipeline; ProblemsError if anything is wrong."""
     environment, experiment = case.names
     root = str(repository.root)
     site = pipeline.site(root, environment)
     templates, reader = _tools()
-    return pipeline.build(root, site, experiment, in_base=in_base, templates=templates, reader=reader, today=TODAY)
+    return pipeline.build(
+        root,
+        site,
+        experiment,
+        in_base=in_base,
+        templates=templates,
+        reader=reader,
+        today=TODAY,
+        prototypes=prototypes,
+    )
 
 
 def rendered(case: Case) -> dict[str, str]:
@@ -182,6 +194,11 @@ def as_yaml(document: Any) -> str:
 def parsed(text: str) -> Any:
     """Read YAML as PyYAML does: by the rules of YAML 1.1, which are not how Penstock reads it."""
     return yaml.load(text, yaml.CSafeLoader)
+
+
+def prototypes() -> Prototypes:
+    """Make prototypes that have seen nothing."""
+    return Prototypes(*_tools())
 
 
 @cache

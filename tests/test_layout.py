@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "seal": "problems",
     "history": "git lives load names problems repository",
     "lives": "overlay repository",
+    "stages": "",
     "claims": "kserve names problems routing",
     "catalog": "crds resources",
     "crds": "problems",

@@ -11,6 +11,7 @@ import jinja2
 from generator import resources
 from generator.problems import PenstockError
 from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, take
+from generator.scalars import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,7 @@ def _files(environments: tuple[str, ...], experiment: str, namespace: str, domai
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 (the values are checked above, and there is no HTML)
     )
+    templates.filters["q"] = scalar
 
     def text(template: str, **values: str) -> str:
         return templates.get_template(template).render(experiment=experiment, **values)

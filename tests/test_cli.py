@@ -168,6 +168,13 @@ def test_init_makes_a_repository_that_renders_and_never_overwrites(repository: R
     assert (done.returncode, "create" in done.stdout, file.read_text()) == (0, False, "mine")
 
 
+def test_init_writes_names_that_are_words_of_yaml_as_text(repository: Repository, tmp_path: Path) -> None:
+    new = str(tmp_path / "new")
+    named = ("--experiment", "on", "--namespace", "null", "--domain", "models.example.com")
+    assert repository.penstock("init", new, *named).returncode == 0
+    assert repository.penstock("validate", "-C", new).returncode == 0
+
+
 def test_init_adds_no_example_to_a_repository_in_use(repository: Repository) -> None:
     repository.penstock("init", ".")
     found = sorted(path.name for path in repository.root.glob("environments/**/*.yaml"))

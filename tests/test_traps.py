@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def test_9_nothing_that_changes_with_traffic_is_on_a_model() -> None:
 
 
 def test_13_every_rule_has_a_timeout() -> None:
-    assert all(rule["timeouts"]["request"].endswith("s") for rule in rules())
+    duration = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")  # GEP-2257
+    assert all(duration.fullmatch(rule["timeouts"]["request"]) for rule in rules())
 
 
 def test_14_order_of_arrival_and_departure() -> None:

@@ -135,6 +135,14 @@ def matches(experiment: Experiment) -> tuple[Match, ...]:
     return tuple(Match("Exact", f"{base}/{part}") for part in ("chat/completions", "completions", "embeddings"))
 
 
+def duration(seconds: int) -> str:
+    """Write seconds as Gateway API takes them: at most five digits of a unit (its GEP-2257)."""
+    if seconds <= 99_999:
+        return f"{seconds}s"
+    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
 def _split(experiment: Experiment) -> Rule:
     targets = tuple(_target(experiment, variant, variant.traffic) for variant in experiment.serving)
     if experiment.shadow is None:
@@ -164,7 +172,7 @@ def _route(
             "host": host,
             "matches": matches(experiment),
             "rules": rules,
-            "timeout": max(own, default=environment.routing.timeout),
+            "timeout": duration(max(own, default=environment.routing.timeout)),
         },
         experiment.source,
     )

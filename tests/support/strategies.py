@@ -103,7 +103,7 @@ def _monitoring(draw: DrawFn, *, standard: bool) -> Document:
         labels=maps(label_keys, label_values),
         monitor=st.sampled_from(("ServiceMonitor", "PodMonitor")),
         interval=durations,
-        alertLabels=maps(st.sampled_from(("team", "severity", "Page", "_x")), texts),
+        alertLabels=maps(st.sampled_from(("team", "severity", "Page", "_x", "on", "null")), texts),
     )
     if draw(st.booleans()):
         monitoring["dashboard"] = {"output": draw(st.sampled_from(("configMap", "grafanaDashboard", "none")))} | some(

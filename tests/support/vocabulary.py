@@ -49,7 +49,7 @@ label_values = st.sampled_from(("", "a", "on", "null", "1", "1e3", "0x1f", "A-b_
 annotation_keys = st.sampled_from(("note", "sidecar.istio.io/inject", "y", "example.com/n"))
 object_names = st.sampled_from(("models", "null", "a.b-c", "0", "1e3"))
 often = st.sampled_from((True, True, True, False))
-durations = st.sampled_from(("1s", "90s", "5m", "1h", "99999s"))
+durations = st.sampled_from(("1s", "90s", "5m", "1h", "99999s", "30h", "99999m", "99999h"))
 
 
 def names(most: int) -> SearchStrategy[str]:

@@ -76,15 +76,3 @@ def p_value(estimate: float, square_error: float, n: int, rho: float) -> float:
     """Return the always-valid p-value of "no difference" (eq. 155)."""
     t = n * rho**2 + 1
     return min(1.0, math.sqrt(t) * math.exp(-(rho**2) * estimate**2 * n / (2 * square_error * t)))
-
-
-def bernoulli_likelihood_ratio(x0: int, x1: int, n: int, scale: float) -> float:
-    """Return the mixture likelihood ratio of two rates at n requests each (Johari et al., Oper. Res. 70(3), 2022).
-
-    `scale` is tau, the normal mixture's standard deviation.
-    """
-    p0, p1 = x0 / n, x1 / n
-    variance = p0 * (1 - p0) + p1 * (1 - p1)
-    spread = variance + n * scale**2
-    gain = (n * scale * (p1 - p0)) ** 2 / (2 * variance * spread)
-    return math.sqrt(variance / spread) * math.exp(gain)

@@ -33,10 +33,12 @@ class Row(NamedTuple):
     """What one metric shows about one candidate.
 
     `ratio` is candidate's rate over control's, stratified by window. `lower` and `upper` bound it (None: not yet), each
-    at the level of the test that it belongs to: the worse side is past 1 just when `log_e_harm` reaches
-    `log_needed_harm`, and the other side past 1, or a guardrail's margin, when `log_e_better` or `log_e_margin` reach
-    `log_needed_pass`. All evidence is in natural logarithms. `phi` is what the evidence was tempered by. A row that
-    does not decide (`decides`) has no evidence: None.
+    at the level of its own test: the interval lies on the worse side of 1 just when `log_e_harm` reaches
+    `log_needed_harm`, and on the better side, or within a guardrail's margin, just when `log_e_better` or
+    `log_e_margin` reaches `log_needed_pass`. Where higher is better, a margin m allows a ratio down to 1/(1+m), which
+    is stricter than 1-m and as far from 1 in logarithm as 1+m. All evidence is in natural logarithms, tempered by
+    `phi`; `phi_windows` is the dispersion of the windows, None where there are too few. A row that does not decide has
+    no evidence.
     """
 
     metric: str

@@ -131,12 +131,11 @@ def _judge(design: Design, name: str, rows: Iterable[Row], now: Mapping[str, int
     cap = _cap(design, own, windows)
     harmed = [row for row in own if row.shows == "harm"]
     if harmed and not (cap and cap.holds_rollback):
-        return Judged(
-            name, "rollback", f"{name} is worse than {design.control}: {_list(_worse(row) for row in harmed)}."
-        )
+        worse = _list(_worse(row, design.control) for row in harmed)
+        return Judged(name, "rollback", f"{name} is worse than {design.control}: {worse}.")
     waits = [cap.reason] if cap else []
     if harmed:
-        waits.append(f"{_list(_worse(row) for row in harmed)} would otherwise count against {name}")
+        waits.append(f"{_list(_worse(row, design.control) for row in harmed)} would otherwise count against {name}")
     waits += _waits(design, name, own, now, windows)
     if not waits:
         better = _list(_better(row, design.control) for row in own if row.shows == "better")
@@ -286,16 +285,17 @@ def _unit(design: Design, rows: Iterable[Row], windows: Sequence[Window]) -> str
     )
 
 
-def _worse(row: Row) -> str:
-    return f"{row.metric} {_times(row)} (evidence {_e(row.log_e_harm or 0.0)}, {_e(row.log_needed_harm or 0.0)} needed)"
+def _worse(row: Row, control: str) -> str:
+    evidence, needed = _e(row.log_e_harm or 0.0), _e(row.log_needed_harm or 0.0)
+    return f"{row.metric} {_times(row, control)} (evidence {evidence}, {needed} needed)"
 
 
 def _better(row: Row, control: str) -> str:
-    return f"{row.metric} is better, {_times(row)} of {control}"
+    return f"{row.metric} is better: {_times(row, control)}"
 
 
-def _times(row: Row) -> str:
-    rate = "up from none" if row.ratio is None else f"{row.ratio:.3g} times the rate"
+def _times(row: Row, control: str) -> str:
+    rate = f"up from none of {control}" if row.ratio is None else f"{row.ratio:.3g} times the rate of {control}"
     shown = row.lower if (row.direction == "lower") == (row.shows == "harm") else row.upper
     if shown is None:
         return rate

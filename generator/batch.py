@@ -230,8 +230,13 @@ class Spool:
     def __init__(self) -> None:
         import tempfile  # noqa: PLC0415 (start-up time: few experiments need no spool)
 
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __del__)
         self._error: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def __del__(self) -> None:
+        """Let go of the files with the last who reads them."""
+        self._file.close()
+        self._error.close()
 
     def fill(self, outcomes: Iterable[Outcome]) -> None:
         """Write outcomes as they come."""

@@ -140,7 +140,33 @@ def test_the_shipped_schemas_are_small() -> None:
     assert sum((FOLDER / file).stat().st_size for file in FILES) < 300_000
 
 
+# Fields that a CRD may have by now, and that the release after which the shipped schema is called does not.
+UNRELEASED = {"grafana-operator-v5.24.0/grafanadashboard.json": (".spec.publicSharing", ".spec.variables")}
+
+
+def fields(schema: Any) -> set[str]:
+    """Return the paths of all fields; recursive definitions do not occur in CRDs."""
+    return set(_fields(schema, schema, ""))
+
+
+def _fields(schema: Any, root: Any, path: str) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    for name, below in schema.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from _fields(below, root, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        yield from _fields(schema.get(key), root, f"{path}[]")
+
+
 if CRDS:
 
     def test_the_shipped_schemas_are_those_of_the_crds() -> None:
-        assert generate(Path(str(CRDS))) == {file: (FOLDER / file).read_bytes() for file in SHIPPED}
+        """A CRD from between two releases may know more; what is rendered by the shipped schema is valid for it too."""
+        for file, content in generate(Path(str(CRDS))).items():
+            shipped = (FOLDER / file).read_bytes()
+            unreleased = fields(json.loads(content)) ^ fields(json.loads(shipped))
+            assert all(field.startswith(UNRELEASED.get(file, ("nothing",))) for field in unreleased), file
+            assert unreleased or content == shipped, file

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING
 
 from generator import claims, freshness, pipeline, plan, tree
 from generator.problems import PenstockError, Place, Problem, ProblemsError, errors
-from generator.prototypes import Prototypes
 from generator.readback import Reader
 from generator.render import Templates
 from generator.repository import AREAS, ENVIRONMENTS, experiment_file, folder
@@ -28,12 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from generator.manifest import Manifest
+    from generator.prototypes import Prototypes
     from generator.run import Options, Work
 
     Worker = Callable[[list[Job]], Iterator[Outcome]]
 
 # Below this many experiments for each, a second process costs more than it saves.
 _WORTH_FORKING = 32
+_WORTH_A_PROTOTYPE = 3
 
 
 class WorkerError(PenstockError):
@@ -76,8 +77,13 @@ class Batch:
         self.root = work.inventory.root
         self.templates = Templates(work.overrides, _compiled(work.options))
         self.reader = Reader()
-        self.prototypes = Prototypes(self.templates, self.reader)
+        self.prototypes = self._prototypes() if len(work.stale) > _WORTH_A_PROTOTYPE else None
         self.sites: dict[str, pipeline.Site] = {}
+
+    def _prototypes(self) -> Prototypes:
+        from generator.prototypes import Prototypes  # noqa: PLC0415 (start-up time)
+
+        return Prototypes(self.templates, self.reader)
 
     def result(self) -> Result:
         """Do the jobs, check them against each other, commit if all is well, and remember what is right."""
@@ -100,7 +106,7 @@ class Batch:
             for area in areas:
                 area.abandon()
         if not wrong:
-            self._remember(result)
+            self.work.known.save(self._notes(result))
         return result
 
     def open_sites(self) -> list[Problem]:
@@ -209,7 +215,7 @@ class Batch:
             for claim in self.build(job).claims
         )
 
-    def _remember(self, result: Result) -> None:
+    def _notes(self, result: Result) -> Iterator[tuple[str, str]]:
         """Note what is on disk and right. What warned is looked at again, to warn again."""
         known = self.work.known
         for outcome in result:
@@ -218,10 +224,9 @@ class Batch:
             if not (self.options.compare and settled) or outcome.problems:
                 continue
             if job.name:
-                known.note(job.environment, job.name, job.inputs, outcome.until, outcome.claims)
+                yield known.note(job.environment, job.name, job.inputs, outcome.until, outcome.claims)
             else:
-                known.note_listing(job.environment, self.work.inventory.environments[job.environment])
-        known.save()
+                yield known.note_listing(job.environment, self.work.inventory.environments[job.environment])
 
 
 class Spool:

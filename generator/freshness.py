@@ -101,17 +101,20 @@ class Freshness:
         """Tell whether the environment's own files are known to list just these experiments."""
         return self._records.get(f"{environment}/") == self._listed(environment, names)
 
-    def note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> None:
-        """Remember that an experiment's files on disk are right until that day."""
+    def note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
+        """Make the record that an experiment's files on disk are right until that day, for `save`."""
         became, _ = self._outputs(environment, name)
-        self._records[f"{environment}/{name}"] = f"{inputs} {became} {until} {claims}"
+        return f"{environment}/{name}", f"{inputs} {became} {until} {claims}"
 
-    def note_listing(self, environment: str, names: tuple[str, ...]) -> None:
-        """Remember the environment's own files."""
-        self._records[f"{environment}/"] = self._listed(environment, names)
+    def note_listing(self, environment: str, names: tuple[str, ...]) -> tuple[str, str]:
+        """Make the record of the environment's own files, for `save`."""
+        return f"{environment}/", self._listed(environment, names)
 
-    def save(self) -> None:
-        """Write the records; where that is impossible, the next run is slower and nothing else."""
+    def save(self, notes: Iterable[tuple[str, str]]) -> None:
+        """Write new records and what is left of the old ones, as they come, so that no run holds them all.
+
+        Where that is impossible, the next run is slower and nothing else.
+        """
         if not self._file:
             return
         with suppress(OSError):
@@ -119,6 +122,9 @@ class Freshness:
             draft = f"{self._file}.{os.getpid()}"
             with open(draft, "w", encoding="utf-8") as file:
                 file.write(self._head)
+                for key, record in notes:
+                    self._records.pop(key, None)
+                    file.write(f"{key}\t{record}\n")
                 file.writelines(f"{key}\t{record}\n" for key, record in self._records.items())
             os.replace(draft, self._file)
 

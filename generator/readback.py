@@ -26,6 +26,7 @@ MARK = "\0"
 
 _TOKEN = re.compile(r"PenstockSlot([0-9]+)")
 _MOST_SHAPES = 256
+_LONG = 2_000
 
 
 class _Shape(NamedTuple):
@@ -50,8 +51,8 @@ class Reader:
         parts = marked.split(MARK)
         text = "".join(parts)
         if len(parts) % 2:
-            shape = self._shape(parts)
-            data = _filled(shape, parts[1::2]) if shape else None
+            shape = self._shape(parts) if len(parts) < _LONG else None
+            data = _filled(shape, parts[1::2]) if shape else _listed(parts) if len(parts) >= _LONG else None
             if data is not None:
                 return text, data, ()
         return text, *load.parse(text.encode(), file)
@@ -85,6 +86,29 @@ def _learned(outside: list[str]) -> _Shape | None:
     # A display that Python builds far faster than any parser. It holds nothing but literals and slots.
     fill = eval(f"lambda v: {_display(data)}", {"__builtins__": {}})  # noqa: S307
     return _Shape(fill, blocks, tuple(_key_groups(data)))
+
+
+def _listed(parts: list[str]) -> Any:
+    """Read a text with one long list of values as it reads with three of them; None if that is not all of it.
+
+    A parser's nodes for 10,000 names would be the most that a run holds in memory.
+    """
+    outside = parts[::2]
+    if outside.count(outside[1]) < len(outside) - 2:
+        return None
+    shape = _learned([outside[0], outside[1], outside[1], outside[-1]])
+    if shape is None or shape.blocks or shape.key_groups:
+        return None
+    tokens: list[str | int] = ["PenstockSlot0", "PenstockSlot1", "PenstockSlot2"]
+    return _exchanged(shape.fill(tokens), tokens, [value_of(one) for one in parts[1::2]])
+
+
+def _exchanged(data: Any, old: list[str | int], new: list[str | int]) -> Any:
+    """Put one list in the place of the other; None where that is not all that stands there."""
+    if data == old:
+        return new
+    found = {key: _exchanged(value, old, new) for key, value in data.items()} if isinstance(data, dict) else {}
+    return {key: data[key] if value is None else value for key, value in found.items()} if any(found.values()) else None
 
 
 def _display(data: Any) -> str:

@@ -83,3 +83,12 @@ def test_a_shape_reads_like_a_full_parse(shape: str, values: list[str], again: l
         text, found, problems = reader.read(marked, "f")
         assert text == marked.replace(MARK, "")
         assert (found, problems) == load.parse(text.encode(), "f")
+
+
+@pytest.mark.parametrize("frame", ["a: 1\nb:\n{}c: [d]\n", "{}", "a:\n  b:\n{}", "a:\n{}b: 'null'\n"])
+@pytest.mark.parametrize("line", ["- {}\n", "- - {}\n", "- a{}\n", "- b: {}\n"])
+def test_a_long_list_reads_like_a_full_parse(frame: str, line: str) -> None:
+    written = [scalar(text) for text in ("on", "x", "12", *(f"name-{number}" for number in range(1_200)))]
+    marked = frame.format("".join(line.format(f"{MARK}{one}{MARK}") for one in written))
+    text, data, problems = Reader().read(marked, "kustomization.yaml")
+    assert (data, problems) == load.parse(text.encode(), "kustomization.yaml")

@@ -184,18 +184,19 @@ def simulate(name: str, runs: int, pool: ProcessPoolExecutor | None = None) -> R
     return Result(name, runs, dict(decisions), statistics.median(ended) if ended else None)
 
 
-def table(results: list[Result]) -> str:
-    """Lay the results out as Markdown."""
-    lines = ["| truth | runs | rolled back | promoted | invalid | median requests |", "|---|---|---|---|---|---|"]
-    for one in results:
-        cells = []
-        for decision in ("rollback", "promote", "invalid"):
-            count = one.decisions.get(decision, 0)
-            low, high = wilson(count, one.runs)
-            cells.append(f"{count / one.runs:.2%} ({low:.1%} to {high:.1%})")
-        median = "-" if one.requests is None else f"{one.requests:,.0f}"
-        lines.append(f"| {SCENARIOS[one.scenario].says} | {one.runs} | {' | '.join(cells)} | {median} |")
-    return "\n".join(lines)
+HEADER = """| truth | runs | rolled back | promoted | invalid | median requests |
+|---|---|---|---|---|---|"""
+
+
+def line(result: Result) -> str:
+    """Lay a result out as a line of Markdown, each share with its 95 % interval."""
+    cells = []
+    for decision in ("rollback", "promote", "invalid"):
+        count = result.decisions.get(decision, 0)
+        low, high = wilson(count, result.runs)
+        cells.append(f"{count / result.runs:.1%} ({low:.1%} to {high:.1%})")
+    median = "-" if result.requests is None else f"{result.requests:,.0f}"
+    return f"| {SCENARIOS[result.scenario].says} | {result.runs:,} | {' | '.join(cells)} | {median} |"
 
 
 def main() -> None:
@@ -204,9 +205,10 @@ def main() -> None:
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="only this scenario; may be repeated")
     parser.add_argument("--processes", type=int, default=None)
     options = parser.parse_args()
+    print(HEADER)  # noqa: T201
     with ProcessPoolExecutor(options.processes) as pool:
-        results = [simulate(name, options.runs, pool) for name in options.only or SCENARIOS]
-    print(table(results))  # noqa: T201
+        for name in options.only or SCENARIOS:
+            print(line(simulate(name, options.runs, pool)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -200,20 +200,48 @@ class Batch:
         return os.path.isdir(f"{self.root}/{place}")
 
     def _conflicts(self, result: Result, taken: claims.Register) -> list[Problem]:
-        """Look for what two experiments claim, among those built now and those known from before."""
-        known = {job: self.work.known.claims(job.environment, job.name) for job in self.work.fresh}
-        for fingerprint in known.values():
+        """Look for what two experiments claim, among those built now and those known from before.
+
+        Experiments that were not chosen count as they were when they were last rendered here. To build them all would
+        make a run on one as long as a run on all, which CI does anyway.
+        """
+        known, others = self._known(self.work.fresh), self._known(self._others())
+        for fingerprint in (*known.values(), *others.values()):
             taken.add(fingerprint)
         suspects = taken.repeated()
         if not suspects:
             return []
-        found = [outcome.job for outcome in result if claims.any_of(outcome.claims, suspects)]
-        found += [job for job, fingerprint in known.items() if claims.any_of(fingerprint, suspects)]
-        return claims.conflicts(
-            (claim, experiment_file(job.environment, job.name))
-            for job in sorted(found)
-            for claim in self.build(job).claims
-        )
+        chosen = [outcome.job for outcome in result if claims.any_of(outcome.claims, suspects)]
+        chosen += [job for job, fingerprint in known.items() if claims.any_of(fingerprint, suspects)]
+        ours = [(claim, _file(job)) for job in sorted(chosen) for claim in self.build(job).claims]
+        wanted = {claim for claim, _ in ours}
+        theirs = [
+            (claim, _file(job))
+            for job, fingerprint in sorted(others.items())
+            if wanted and claims.any_of(fingerprint, suspects)
+            for claim in self._claims(job)
+            if claim in wanted
+        ]
+        return claims.conflicts((*theirs, *ours))
+
+    def _known(self, jobs: Iterable[Job]) -> dict[Job, str]:
+        return {job: self.work.known.claims(job.environment, job.name) for job in jobs}
+
+    def _others(self) -> Iterator[Job]:
+        """Yield what is declared, and was not chosen."""
+        for place, declared in self.work.inventory.environments.items():
+            for name in declared:
+                if name not in self.work.chosen.get(place, ()):
+                    yield Job(place, name, name in self.work.inventory.base)
+
+    def _claims(self, job: Job) -> tuple[str, ...]:
+        """Return what an experiment that was not chosen claims by now; nothing if it is wrong, which is not asked."""
+        try:
+            if job.environment not in self.sites:
+                self.sites[job.environment] = pipeline.site(self.root, job.environment, self.options.crds)
+            return self.build(job).claims
+        except ProblemsError:
+            return ()
 
     def _notes(self, result: Result) -> Iterator[tuple[str, str]]:
         """Note what is on disk and right. What warned is looked at again, to warn again."""
@@ -282,6 +310,10 @@ def _compiled(options: Options) -> str:
     except OSError:
         return ""
     return place
+
+
+def _file(job: Job) -> str:
+    return experiment_file(job.environment, job.name)
 
 
 def _areas(environment: str) -> tuple[str, ...]:

@@ -94,8 +94,8 @@ class Freshness:
         return inputs, count if became == str(stamp) else 0
 
     def claims(self, environment: str, name: str) -> str:
-        """Return the fingerprint of what an experiment claims, as noted."""
-        return self._records[f"{environment}/{name}"].rpartition(" ")[2]
+        """Return the fingerprint of what an experiment claims, as noted; "" if nothing is."""
+        return self._records.get(f"{environment}/{name}", "").rpartition(" ")[2]
 
     def listing(self, environment: str, names: tuple[str, ...]) -> bool:
         """Tell whether the environment's own files are known to list just these experiments."""

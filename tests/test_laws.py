@@ -413,4 +413,16 @@ def test_a_run_on_one_experiment_touches_no_file_of_another(repository: Reposito
         assert all((folder / name).is_dir() for name in listed)
 
 
+def test_a_run_on_one_experiment_sees_what_others_have_taken(repository: Repository) -> None:
+    for name in ("bystander", "other"):
+        add_experiment(repository, name)
+    assert findings(repository) == set()
+    with repository.experiment("other") as document:
+        document["spec"]["hostname"] = f"{EXPERIMENT}.models.example.com"
+    file = experiment_file("production", "other")
+    assert findings(repository, "other") == {("PS420", file)}
+    repository.write(experiment_file("production", EXPERIMENT), {"broken": True})
+    assert findings(repository, "other") == set()
+
+
 LISTINGS = {f"environments/production/manifests/{area}/kustomization.yaml" for area in AREAS}

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from generator import claims, freshness, pipeline, plan, tree
 from generator.problems import PenstockError, Place, Problem, ProblemsError, errors
+from generator.progress import shown
 from generator.readback import Reader
 from generator.render import Templates
 from generator.repository import AREAS, ENVIRONMENTS, experiment_file, folder
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from generator.prototypes import Prototypes
     from generator.run import Options, Work
 
-    Worker = Callable[[list[Job]], Iterator[Outcome]]
+    Worker = Callable[[Iterable[Job]], Iterator[Outcome]]
 
 # Below this many experiments for each, a second process costs more than it saves.
 _WORTH_FORKING = 32
@@ -136,7 +137,7 @@ class Batch:
         return max(1, min(self.options.workers or freshness.cores(), jobs // _WORTH_FORKING))
 
     def _worker(self, area: tree.Staging) -> Worker:
-        def outcomes(jobs: list[Job]) -> Iterator[Outcome]:
+        def outcomes(jobs: Iterable[Job]) -> Iterator[Outcome]:
             for job in jobs:
                 try:
                     yield self._outcome(job, area)
@@ -323,22 +324,23 @@ def _areas(environment: str) -> tuple[str, ...]:
 def _spread(jobs: list[Job], workers: list[Worker]) -> list[Iterable[Outcome]]:
     """Do the jobs in as many processes as there are workers; a single one works in this process."""
     if len(jobs) <= _WORTH_FORKING:
-        return [list(workers[0](jobs))]
+        return [list(workers[0](shown(jobs, len(jobs))))]
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: looking at them is wasted time
     gc.enable()
     spools = [Spool() for _ in workers]
     if len(workers) == 1:
-        spools[0].fill(workers[0](jobs))
+        spools[0].fill(workers[0](shown(jobs, len(jobs))))
         return [*spools]
     size = -(-len(jobs) // len(workers))
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    _wait([_start(worker, part, spool) for worker, part, spool in zip(workers, parts, spools, strict=False)])
+    watched = [shown(parts[0], len(jobs)), *parts[1:]]
+    _wait([_start(worker, part, spool) for worker, part, spool in zip(workers, watched, spools, strict=False)])
     return [*spools]
 
 
-def _start(worker: Worker, jobs: list[Job], spool: Spool) -> int:
+def _start(worker: Worker, jobs: Iterable[Job], spool: Spool) -> int:
     """Fork a process that fills a spool. Only the parent returns."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "cli": "commands problems report",
     "commands": "batch problems report repository resources run scaffold",
     "run": "batch freshness problems repository resources",
-    "batch": "claims freshness pipeline plan problems prototypes readback render repository run seal tree verify",
+    "batch": "claims freshness pipeline plan problems progress prototypes readback render repository run seal tree"
+    " verify",
     "pipeline": "catalog claims experiments interpret plan problems rules verify wording",
     "interpret": "document environments experiments load problems repository validate",
     "revisions": "git repository",
@@ -83,6 +84,7 @@ MAY_IMPORT = {
     "names": "",
     "overlay": "",
     "problems": "",
+    "progress": "",
     "stored": "quantities",
     "quantities": "",
     "resources": "",

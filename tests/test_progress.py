@@ -1,0 +1,50 @@
+"""Progress is for somebody who waits at a terminal: a real one, and a pipe."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+
+SLOW = """
+import sys, time
+from generator.progress import shown
+for _ in shown(range(int(sys.argv[1])), 50):
+    time.sleep(0.15)
+"""
+
+
+def on_a_terminal(items: int) -> str:
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", SLOW, str(items)], stderr=theirs, check=True)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            text += os.read(ours, 4096)
+        except OSError:  # Linux says so when the other side is closed
+            break
+    os.close(ours)
+    return text.decode()
+
+
+def test_a_terminal_shows_how_far_long_work_is_and_nothing_stays() -> None:
+    lines = on_a_terminal(10).split("\r\x1b[K")
+    assert lines[0] == lines[-1] == ""
+    assert lines[1].endswith(" of 50 experiments")
+    numbers = [int(line.split()[0]) for line in lines[1:-1]]
+    assert numbers == sorted(numbers)
+    assert all(30 <= number < 50 for number in numbers)
+
+
+def test_short_work_says_nothing() -> None:
+    assert on_a_terminal(2) == ""
+
+
+def test_a_pipe_gets_nothing() -> None:
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", SLOW, "9"], capture_output=True, check=True)
+    assert time.monotonic() - start > 1
+    assert done.stderr == b""

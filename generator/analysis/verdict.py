@@ -154,6 +154,8 @@ class _Cap(NamedTuple):
 
 def _cap(design: Design, own: Iterable[Row], windows: Sequence[Window]) -> _Cap | None:
     """Return why requests alone cannot decide: users stick to a variant, or chose it."""
+    if design.assignment == "perRequest":
+        return None
     known = design.design_effect is not None or _users_are_counted(design, own, windows)
     if design.assignment == "header":
         return _Cap("a header chooses the variant, so its users differ and nothing can be promoted", not known)

@@ -18,7 +18,7 @@ from generator.problems import PenstockError, Place, Problem, ProblemsError, err
 from generator.progress import shown
 from generator.readback import Reader
 from generator.render import Templates
-from generator.repository import AREAS, ENVIRONMENTS, experiment_file, folder
+from generator.repository import AREAS, ENVIRONMENTS, delivered, delivery, experiment_file, folder, folders
 from generator.run import Job, Outcome, Result, orphans
 from generator.seal import seal
 from generator.tree import Change
@@ -151,17 +151,24 @@ class Batch:
         changes: list[Change] = []
         problems: list[Problem] = []
         if self.options.compare:
-            owned = tuple(folder(job.environment, one, job.name) for one in AREAS)
-            changes, problems = self._compare(owned, built.manifests, area)
+            changes, problems = self._compare(self._owned(job.environment, job.name), built.manifests, area)
         fingerprint = claims.fingerprint(built.claims)
         return Outcome(job, changes, [*built.problems, *problems], fingerprint, built.experiment.expires)
 
+    def _owned(self, environment: str, experiment: str) -> tuple[str, ...]:
+        found = folders(environment, experiment)
+        return found if self._delivers(environment) else found[: len(AREAS)]
+
+    def _delivers(self, environment: str) -> bool:
+        """Say whether the folder of what Argo CD or Flux needs is ours: declared now, or until now."""
+        return self.sites[environment].environment.gitops is not None or delivered(self.root, environment)
+
     def _compare(
-        self, owned: tuple[str, ...], built: Iterable[Manifest], area: tree.Staging
+        self, owned: tuple[str, ...], built: Iterable[Manifest], area: tree.Staging, beside: tuple[str, ...] = ()
     ) -> tuple[list[Change], list[Problem]]:
         """Compare with the disk, and stage the difference."""
         sealed = {one.planned.path: seal(one.planned.source, one.text) for one in built}
-        changes, problems = tree.compare(self.root, owned, sealed, force=self.options.force)
+        changes, problems = tree.compare(self.root, owned, sealed, force=self.options.force, beside=beside)
         if self.options.write and not errors(problems):
             for change in changes:
                 if change.action == tree.DELETE:
@@ -179,8 +186,10 @@ class Batch:
             gone = {place.rpartition("/")[2] for place in left}
             left = []
             declared = tuple(sorted({one for one in declared if self._present(environment, one)} | gone))
+        adding = tuple(one for one in declared if self._adds(environment, one))
         try:
-            rendered = self.templates.render(plan.listings(environment, declared))
+            planned = plan.bootstrap(self.sites[environment].environment, adding)
+            rendered = self.templates.render((*plan.listings(environment, declared), *planned))
         except ProblemsError as error:
             return Outcome(Job(environment, ""), [], list(error.problems))
         built, findings = verified(rendered, self.sites[environment].catalog, self.reader)
@@ -191,11 +200,17 @@ class Batch:
             if declared
             else tuple(one for one in (folder(environment), *_areas(environment)) if self._is_folder(one))
         )
-        changes, problems = self._compare((*left, *own), built, area)
+        beside = tuple(delivery(environment, one) for one in self.work.inventory.environments[environment])
+        if self._delivers(environment):
+            own = (*own, delivery(environment))
+        changes, problems = self._compare((*left, *own), built, area, beside)
         return Outcome(Job(environment, ""), changes, problems)
 
     def _present(self, environment: str, name: str) -> bool:
         return name in self.work.chosen[environment] or self._is_folder(folder(environment, AREAS[0], name))
+
+    def _adds(self, environment: str, name: str) -> bool:
+        return name in self.work.chosen[environment] or self._is_folder(delivery(environment, name))
 
     def _is_folder(self, place: str) -> bool:
         return os.path.isdir(f"{self.root}/{place}")

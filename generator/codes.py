@@ -93,6 +93,8 @@ MEANINGS = {
     "PS410": "a base that no environment uses",
     "PS411": "a freeze window that is no time",
     "PS412": "two ways to authenticate",
+    "PS413": "a setting of another GitOps tool",
+    "PS414": "a repository address that Flux does not take",
     "PS420": "two experiments on one hostname, or one on it twice",
     "PS421": "two objects of one name, of two experiments or of one",
     "PS422": "two experiments with one dashboard",

@@ -366,6 +366,13 @@ SHIPPED: Final[Mapping[str, tuple[str, GroupVersionKind]]] = {
             "grafana-operator-v5.24.0/grafanadashboards",
             ("grafana.integreatly.org", "v1beta1", "GrafanaDashboard"),
         ),
+        (
+            "argo-cd-v3.5.1",
+            "argo-cd-v3.5.1/applicationsets",
+            ("argoproj.io", "v1alpha1", "ApplicationSet"),
+        ),
+        ("flux-v1.9.6", "flux-v1.9.6/gitrepositories", ("source.toolkit.fluxcd.io", "v1", "GitRepository")),
+        ("flux-v1.9.6", "flux-v1.9.6/kustomizations", ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization")),
         ("knative-serving", "knative-serving-main/route", ("serving.knative.dev", "v1", "Route")),
     )
 }

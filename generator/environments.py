@@ -188,6 +188,7 @@ def _problems(document: Document, environment: Environment, folder: str, spec: d
         *_own_runtimes(document, spec.get("runtimes", {})),
         *_freezes(document, spec.get("policy", {}).get("freeze", [])),
         *_authentication(document, spec.get("prometheus", {})),
+        *_delivery(document, spec.get("gitops", {})),
     ]
 
 
@@ -291,3 +292,39 @@ def _authentication(document: Document, spec: dict[str, Any]) -> list[Problem]:
             key=True,
         )
     ]
+
+
+# Settings that only one of the tools has.
+_OF_ONE_TOOL = {
+    "project": "argocd",
+    "server": "argocd",
+    "secret": "flux",
+    "serviceAccount": "flux",
+    "interval": "flux",
+}
+
+
+def _delivery(document: Document, spec: dict[str, Any]) -> list[Problem]:
+    path = ("spec", "gitops")
+    found = [
+        document.problem(
+            "PS413",
+            (*path, key),
+            f"`{key}` is a setting of {tool}, and the tool is {spec['tool']}",
+            "remove it, or change the tool",
+            key=True,
+        )
+        for key, tool in _OF_ONE_TOOL.items()
+        if key in spec and tool != spec["tool"]
+    ]
+    if spec.get("tool") == "flux" and "://" not in spec["repository"]:
+        host, _, rest = spec["repository"].partition(":")
+        found.append(
+            document.problem(
+                "PS414",
+                (*path, "repository"),
+                "Flux takes addresses that begin with https:// or ssh:// only",
+                f"write `ssh://{host}/{rest.lstrip('/')}`",
+            )
+        )
+    return found

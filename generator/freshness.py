@@ -17,7 +17,16 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from generator import resources
-from generator.repository import AREAS, BASE, environment_file, experiment_file
+from generator.repository import (
+    AREAS,
+    BASE,
+    LISTING,
+    delivery,
+    environment_file,
+    experiment_file,
+    folder as manifests_folder,
+    folders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,9 +106,10 @@ class Freshness:
         """Return the fingerprint of what an experiment claims, as noted; "" if nothing is."""
         return self._records.get(f"{environment}/{name}", "").rpartition(" ")[2]
 
-    def listing(self, environment: str, names: tuple[str, ...]) -> bool:
-        """Tell whether the environment's own files are known to list just these experiments."""
-        return self._records.get(f"{environment}/") == self._listed(environment, names)
+    def listing(self, environment: str, names: tuple[str, ...]) -> tuple[bool, int]:
+        """Tell whether the environment's own files are known to list just these experiments, and how many there are."""
+        record, count = self._listed(environment, names)
+        return self._records.get(f"{environment}/") == record, count
 
     def note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
         """Make the record that an experiment's files on disk are right until that day, for `save`."""
@@ -108,7 +118,7 @@ class Freshness:
 
     def note_listing(self, environment: str, names: tuple[str, ...]) -> tuple[str, str]:
         """Make the record of the environment's own files, for `save`."""
-        return f"{environment}/", self._listed(environment, names)
+        return f"{environment}/", self._listed(environment, names)[0]
 
     def save(self, notes: Iterable[tuple[str, str]]) -> None:
         """Write new records and what is left of the old ones, as they come, so that no run holds them all.
@@ -140,25 +150,28 @@ class Freshness:
     def _outputs(self, environment: str, name: str) -> tuple[Stamp, int]:
         stamps: list[int] = []
         count = 0
-        for area in AREAS:
-            place = f"{self._root}/environments/{environment}/manifests/{area}/{name}"
+        for number, one in enumerate(folders(environment, name)):
+            place = f"{self._root}/{one}"
             try:
                 files = sorted(os.listdir(place))
             except OSError:
-                return _ABSENT, 0
+                if number < len(AREAS):
+                    return _ABSENT, 0
+                continue  # only Flux needs files of its own for an experiment
             count += len(files)
             for file in files:
                 stamps += _stat(f"{place}/{file}")
         return hash(tuple(stamps)), count
 
-    def _listed(self, environment: str, names: tuple[str, ...]) -> str:
-        manifests = f"{self._root}/environments/{environment}/manifests"
-        stamps = [
-            _stat(f"{self._root}/{environment_file(environment)}"),
-            _stat(f"{manifests}/kustomization.yaml"),
-        ]
-        stamps += [_stat(f"{manifests}/{area}/kustomization.yaml") for area in AREAS]
-        return f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"
+    def _listed(self, environment: str, names: tuple[str, ...]) -> tuple[str, int]:
+        files = [f"{manifests_folder(environment)}/{LISTING}"]
+        files += [f"{manifests_folder(environment, area)}/{LISTING}" for area in AREAS]
+        with suppress(OSError):
+            place = delivery(environment)
+            files += sorted(f"{place}/{one}" for one in os.listdir(f"{self._root}/{place}") if one.endswith(".yaml"))
+        stamps = [_stat(f"{self._root}/{one}") for one in (*files, environment_file(environment))]
+        record = f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"
+        return record, sum(stamp != (_ABSENT,) for stamp in stamps[:-1])
 
 
 def _stat(path: str) -> tuple[int, ...]:

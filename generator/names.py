@@ -75,6 +75,22 @@ def kserve_hosts(service: str, namespace: str, domain: str) -> tuple[str, str]:
     return f"{service}-{namespace}.{domain}", f"{service}-predictor-{namespace}.{domain}"
 
 
+def delivery(environment: str, experiment: str = "", area: str = "") -> str:
+    """Name of what makes Argo CD or Flux apply an environment, or an area of an experiment in it.
+
+    Dots part what has none of its own, so no two are alike. Flux writes it into a label of each object, and KServe
+    copies that to pods: at most 63 characters, and a new name would restart every model.
+    """
+    if not experiment:
+        return f"penstock-{environment}"
+    name = f"{environment}.{experiment}.{area}"
+    if len(name) <= 63:
+        return name
+    import hashlib  # noqa: PLC0415 (loads OpenSSL)
+
+    return f"{name[:52].rstrip('-.')}.{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
 def dashboard_uid(namespace: str, experiment: str, cluster: str) -> str:
     """Return an uid of at most 40 characters that is stable and differs between clusters, namespaces and experiments.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from generator import alerting, dashboard, kserve, names
+from generator import alerting, dashboard, gitops, kserve, names
 from generator.manifest import ObjectId, Planned
 from generator.queries import Queries
-from generator.repository import AREAS, environment_file, folder
+from generator.repository import AREAS, LISTING, delivery, environment_file, folder
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 def serving(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
-    """Return the files of models and of traffic."""
-    return (*_area("models", _models, experiment, environment), *_area("traffic", _traffic, experiment, environment))
+    """Return the files of models and of traffic, and those that make Flux apply the experiment."""
+    place = delivery(environment.name, experiment.name)
+    return (
+        *_area("models", _models, experiment, environment),
+        *_area("traffic", _traffic, experiment, environment),
+        *_closed(place, gitops.of_experiment(experiment, environment, place), experiment.source),
+    )
 
 
 def monitoring(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
@@ -32,11 +37,16 @@ def _area(
     experiment: Experiment,
     environment: Environment,
 ) -> Iterator[Planned]:
-    """Plan the objects of an area, and the kustomization.yaml that lists them."""
     place = folder(environment.name, area, experiment.name)
-    objects = tuple(plan(experiment, environment, place))
-    yield from objects
-    yield kustomization(place, (file.path.rpartition("/")[2] for file in objects), experiment.source)
+    return _closed(place, plan(experiment, environment, place), experiment.source)
+
+
+def _closed(place: str, plan: Iterator[Planned], source: str, folders: tuple[str, ...] = ()) -> Iterator[Planned]:
+    """Plan the objects of a folder, and the kustomization.yaml that lists them; nothing if there are none."""
+    objects = tuple(plan)
+    if objects:
+        yield from objects
+        yield kustomization(place, (*(one.path.rpartition("/")[2] for one in objects), *folders), source)
 
 
 def listings(environment: str, experiments: tuple[str, ...]) -> tuple[Planned, ...]:
@@ -48,10 +58,20 @@ def listings(environment: str, experiments: tuple[str, ...]) -> tuple[Planned, .
     return (*areas, kustomization(folder(environment), AREAS, source))
 
 
+def bootstrap(environment: Environment, experiments: tuple[str, ...]) -> tuple[Planned, ...]:
+    """Plan what makes Argo CD or Flux apply an environment, and the list of it; nothing if no tool is declared.
+
+    `experiments` are those that add something of their own to it.
+    """
+    place, source = delivery(environment.name), environment_file(environment.name)
+    added = experiments if gitops.per_experiment(environment) else ()
+    return tuple(_closed(place, gitops.of_environment(environment, place, source), source, added))
+
+
 def kustomization(place: str, resources: Iterable[str], source: str) -> Planned:
     """Plan the list of a folder's files or sub-folders."""
     return Planned(
-        f"{place}/kustomization.yaml",
+        f"{place}/{LISTING}",
         "kustomization.yaml.j2",
         ObjectId("kustomize.config.k8s.io/v1beta1", "Kustomization"),
         {"resources": tuple(resources)},

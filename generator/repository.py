@@ -11,6 +11,7 @@ ENVIRONMENTS = "environments"
 BASE = "base"
 AREAS = ("models", "traffic", "monitoring")
 """What is rendered lies in one folder for each: what Argo CD or Flux applies together, and in order."""
+LISTING = "kustomization.yaml"
 
 
 class NotARepositoryError(PenstockError):
@@ -80,6 +81,25 @@ def experiment_file(environment: str, experiment: str) -> str:
 def folder(environment: str, area: str = "", experiment: str = "") -> str:
     """Folder of an environment's manifests, of one area of them, or of one experiment's in it."""
     return "/".join(filter(None, (ENVIRONMENTS, environment, "manifests", area, experiment)))
+
+
+def delivery(environment: str, experiment: str = "") -> str:
+    """Folder of what makes Argo CD or Flux apply an environment, or of what one experiment adds to it.
+
+    Beside the manifests and not among them, for it goes to the tool's own namespace, and often to another cluster.
+    """
+    return "/".join(filter(None, (ENVIRONMENTS, environment, "gitops", experiment)))
+
+
+def folders(environment: str, experiment: str) -> tuple[str, ...]:
+    """Return every folder that holds rendered files of an experiment, and nothing else."""
+    areas = (folder(environment, area, experiment) for area in AREAS)
+    return (*areas, delivery(environment, experiment))
+
+
+def delivered(root: str, environment: str) -> bool:
+    """Say whether something was rendered for Argo CD or Flux; without it, a folder `gitops` is the user's own."""
+    return os.path.lexists(f"{root}/{delivery(environment)}/{LISTING}")
 
 
 def _folders(path: str) -> list[str]:

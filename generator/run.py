@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from generator import repository, resources
 from generator.freshness import Freshness
 from generator.problems import PenstockError
-from generator.repository import AREAS, folder
+from generator.repository import AREAS, delivered, delivery, folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -134,13 +134,13 @@ def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: O
     for experiment, (inputs, files) in zip(experiments, known.look(experiments), strict=True):
         (fresh if files and options.use_cache else stale).append(Job(*experiment, inputs))
         count += files if options.use_cache else 0
-    listings = [
-        name
-        for name in (chosen if options.compare else ())
-        if not (options.use_cache and known.listing(name, inventory.environments[name])) or orphans(inventory, name)
-    ]
-    if options.compare:
-        count += sum(1 + len(AREAS) for name in chosen if name not in listings and inventory.environments[name])
+    listings: list[str] = []
+    for name in chosen if options.compare else ():
+        right, files = known.listing(name, inventory.environments[name])
+        if not (options.use_cache and right) or orphans(inventory, name):
+            listings.append(name)
+        else:
+            count += files
     return Work(inventory, chosen, options, known, overrides, fresh, stale, listings, count)
 
 
@@ -148,8 +148,10 @@ def orphans(inventory: Inventory, environment: str) -> list[str]:
     """Folders of experiments that the environment does not declare."""
     declared = set(inventory.environments[environment])
     found = []
-    for area in AREAS:
-        place = folder(environment, area)
+    places = [folder(environment, area) for area in AREAS]
+    if delivered(inventory.root, environment):
+        places.append(delivery(environment))
+    for place in places:
         try:
             present = os.scandir(f"{inventory.root}/{place}")
         except OSError:

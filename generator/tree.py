@@ -91,23 +91,29 @@ def _explained(root: str, path: str = "", outcome: str = _UNTOUCHED) -> Iterator
 
 
 def compare(
-    root: str, owned: tuple[str, ...], manifests: Mapping[str, str], *, force: bool = False
+    root: str,
+    owned: tuple[str, ...],
+    manifests: Mapping[str, str],
+    *,
+    force: bool = False,
+    beside: tuple[str, ...] = (),
 ) -> tuple[list[Change], list[Problem]]:
     """Return what is to happen to each file and what stands in the way, both by path; changes nothing.
 
-    In the folders `owned`, every file that is no manifest is an orphan; `manifests` are sealed texts by path.
+    In the folders `owned`, every file that is no manifest is an orphan, but not the sub-folders `beside`, which
+    somebody else compares; `manifests` are sealed texts by path.
     A path with a problem has no change. `force` gives up hand edits, and foreign files where a manifest is to
     be; it follows no link, replaces no folder and deletes nothing that Penstock did not write.
     """
     with _explained(root):
-        findings = dict(_findings(root, owned, manifests, force))
+        findings = dict(_findings(root, owned, manifests, force, beside))
     ordered = [findings[path] for path in sorted(findings)]
     changes = [finding for finding in ordered if isinstance(finding, Change)]
     return changes, [finding for finding in ordered if isinstance(finding, Problem)]
 
 
 def _findings(
-    root: str, owned: tuple[str, ...], manifests: Mapping[str, str], force: bool
+    root: str, owned: tuple[str, ...], manifests: Mapping[str, str], force: bool, beside: tuple[str, ...]
 ) -> Iterator[tuple[str, Change | Problem]]:
     ways: dict[str, Problem | None] = {"": None}
     for folder in {*owned, *map(_parent, manifests)}:
@@ -118,7 +124,7 @@ def _findings(
         if not ways[_parent(path)]:
             new = path not in present and _parent(path) in owned
             yield path, Change(CREATE, path) if new else _target(root, path, text.encode(), force)
-    for path in present.keys() - manifests.keys() - ways.keys():
+    for path in present.keys() - manifests.keys() - ways.keys() - set(beside):
         yield path, _orphan(root, path, present[path], force)
 
 

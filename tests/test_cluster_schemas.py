@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KINDS = {
+    "ApplicationSet",
+    "GitRepository",
     "GrafanaDashboard",
     "HTTPRoute",
     "InferenceService",
+    "Kustomization",
     "PodMonitor",
     "PrometheusRule",
     "Route",
@@ -122,7 +125,7 @@ def made(case: Case) -> Made:
 
 def committed(place: Path) -> Made:
     environment = parsed((place / "environment.yaml").read_text(encoding="utf-8"))
-    return Made(written(place / "manifests"), gateway_api(environment))
+    return Made([*written(place / "manifests"), *written(place / "gitops")], gateway_api(environment))
 
 
 def gateway_api(environment: Document) -> tuple[int, ...]:
@@ -196,6 +199,7 @@ def test_kustomize_reads_every_folder_as_it_was_written(tmp_path: Path) -> None:
     """The parser is Go's, as in clusters, Argo CD and Flux."""
     folders = [place / "manifests" for place in PLACES]
     folders += [folder / area for folder in folders[:2] for area in AREAS]
+    folders += [place / "gitops" for place in PLACES if (place / "gitops").is_dir()]
     for number, case in enumerate((*broad(), *generated(8))):
         repository = Repository(tmp_path / str(number))
         repository.put(case)

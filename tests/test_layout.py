@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from repositories import Case, built, holding, recommendation
 
-from generator import model
+from generator import model, pipeline, plan
 from generator.codes import MEANINGS
 from generator.commands import COMMANDS
 from generator.kserve import RUNTIMES, Runtime
@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "verify": "explain manifest stored",
     "render": "load manifest overlay problems readback resources scalars",
     "readback": "load scalars",
-    "plan": "alerting dashboard kserve manifest names queries repository routing",
+    "plan": "alerting dashboard gitops kserve manifest names queries repository routing",
+    "gitops": "kserve manifest names repository",
     "repository": "problems",
     "rules": "experiments kserve model names problems quantities routing sources stored",
     "experiments": "environments metrics model names overlay rollouts",
@@ -169,11 +170,16 @@ def _cases() -> Iterator[Case]:
         case.environment["spec"]["routing"] = {"domain": "example.com"}
         case.environment["spec"]["monitoring"]["monitor"] = "PodMonitor"
         yield case
+    for tool in ("argocd", "flux"):
+        case.environment["spec"]["gitops"] = {"tool": tool, "repository": "https://example.com/models.git"}
+        yield case
 
 
 def _planned(case: Case) -> Iterator[str]:
     with holding(case) as repository:
         yield from (one.planned.template for one in built(repository, case).manifests)
+        environment = pipeline.site(str(repository.root), case.names[0]).environment
+        yield from (one.template for one in plan.bootstrap(environment, ()))
 
 
 def test_nothing_shipped_lies_in_the_package_of_a_checkout() -> None:

@@ -100,6 +100,35 @@ knative-serving/route.json:
   kind: Route
   metadata: {name: a}
   spec: {traffic: [{configurationName: a, percent: 80, tag: v1}]}
+argo-cd-*/applicationset.json:
+  apiVersion: argoproj.io/v1alpha1
+  kind: ApplicationSet
+  metadata: {name: a}
+  spec:
+    goTemplate: true
+    generators: [{git: {repoURL: "https://example.com/a.git", revision: main, directories: [{path: "a/*"}]}}]
+    template:
+      metadata: {name: "{{ .path.basename }}", finalizers: [resources-finalizer.argocd.argoproj.io]}
+      spec:
+        project: default
+        destination: {server: "https://kubernetes.default.svc", namespace: a}
+        sources: [{repoURL: "https://example.com/a.git", targetRevision: main, path: a}]
+        syncPolicy: {automated: {prune: true}, retry: {limit: 5, refresh: true, backoff: {factor: 2}}}
+flux-*/gitrepository.json:
+  apiVersion: source.toolkit.fluxcd.io/v1
+  kind: GitRepository
+  metadata: {name: a}
+  spec: {url: "https://example.com/a.git", interval: 1m, ref: {branch: main}, secretRef: {name: a}}
+flux-*/kustomization.json:
+  apiVersion: kustomize.toolkit.fluxcd.io/v1
+  kind: Kustomization
+  metadata: {name: a}
+  spec:
+    sourceRef: {kind: GitRepository, name: a}
+    interval: 10m
+    prune: true
+    dependsOn: [{name: b}]
+    healthChecks: [{apiVersion: apps/v1, kind: Deployment, name: a, namespace: b}]
 core/configmap.json:
   {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {a.json: "{}"}}
 core/kustomization.json:

@@ -269,7 +269,7 @@ class Batch:
                 continue
             if job.name:
                 yield known.note(job.environment, job.name, job.inputs, outcome.until, outcome.claims)
-            else:
+            elif self.work.chosen[job.environment] == self.work.inventory.environments[job.environment]:
                 yield known.note_listing(job.environment, self.work.inventory.environments[job.environment])
 
 

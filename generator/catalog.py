@@ -33,8 +33,8 @@ def releases(environment: Environment) -> dict[tuple[str, str], str]:
         ("monitoring.coreos.com/v1", "PrometheusRule"): f"{operator}/prometheusrule.json",
         ("grafana.integreatly.org/v1beta1", "GrafanaDashboard"): f"{grafana}/grafanadashboard.json",
         ("argoproj.io/v1alpha1", "ApplicationSet"): "argo-cd-v3.5.1/applicationset.json",
-        ("source.toolkit.fluxcd.io/v1", "GitRepository"): "flux-v1.9.6/gitrepository.json",
-        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization"): "flux-v1.9.6/kustomization.json",
+        ("source.toolkit.fluxcd.io/v1", "GitRepository"): "flux/gitrepository.json",
+        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization"): "flux/kustomization.json",
         ("v1", "ConfigMap"): "core/configmap.json",
         ("kustomize.config.k8s.io/v1beta1", "Kustomization"): "core/kustomization.json",
     }

@@ -368,11 +368,11 @@ SHIPPED: Final[Mapping[str, tuple[str, GroupVersionKind]]] = {
         ),
         (
             "argo-cd-v3.5.1",
-            "argo-cd-v3.5.1/applicationsets",
+            "argo-cd-v3.5.1/applicationset-crd",
             ("argoproj.io", "v1alpha1", "ApplicationSet"),
         ),
-        ("flux-v1.9.6", "flux-v1.9.6/gitrepositories", ("source.toolkit.fluxcd.io", "v1", "GitRepository")),
-        ("flux-v1.9.6", "flux-v1.9.6/kustomizations", ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization")),
+        ("flux", "flux/gitrepositories", ("source.toolkit.fluxcd.io", "v1", "GitRepository")),
+        ("flux", "flux/kustomizations", ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization")),
         ("knative-serving", "knative-serving-main/route", ("serving.knative.dev", "v1", "Route")),
     )
 }

@@ -16,17 +16,8 @@ import zlib
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from generator import resources
-from generator.repository import (
-    AREAS,
-    BASE,
-    LISTING,
-    delivery,
-    environment_file,
-    experiment_file,
-    folder as manifests_folder,
-    folders,
-)
+from generator import repository, resources
+from generator.repository import AREAS, BASE, LISTING, environment_file, experiment_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,7 +141,7 @@ class Freshness:
     def _outputs(self, environment: str, name: str) -> tuple[Stamp, int]:
         stamps: list[int] = []
         count = 0
-        for number, one in enumerate(folders(environment, name)):
+        for number, one in enumerate(repository.folders(environment, name)):
             place = f"{self._root}/{one}"
             try:
                 files = sorted(os.listdir(place))
@@ -164,10 +155,10 @@ class Freshness:
         return hash(tuple(stamps)), count
 
     def _listed(self, environment: str, names: tuple[str, ...]) -> tuple[str, int]:
-        files = [f"{manifests_folder(environment)}/{LISTING}"]
-        files += [f"{manifests_folder(environment, area)}/{LISTING}" for area in AREAS]
+        files = [f"{repository.folder(environment)}/{LISTING}"]
+        files += [f"{repository.folder(environment, area)}/{LISTING}" for area in AREAS]
         with suppress(OSError):
-            place = delivery(environment)
+            place = repository.delivery(environment)
             files += sorted(f"{place}/{one}" for one in os.listdir(f"{self._root}/{place}") if one.endswith(".yaml"))
         stamps = [_stat(f"{self._root}/{one}") for one in (*files, environment_file(environment))]
         record = f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"

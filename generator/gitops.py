@@ -118,7 +118,7 @@ def _health(experiment: Experiment, environment: Environment) -> Iterator[Health
 
     Not the InferenceService: KServe copies its status.observedGeneration from the Deployment or the Knative Service
     (inference_service_status.go, PropagateRawStatus), so it differs from metadata.generation as soon as an autoscaler
-    acts, and Flux takes that for unfinished, whatever healthCheckExprs say (fluxcd/pkg: runtime/cel/status_evaluator.go).
+    acts. Flux takes that for unfinished, whatever healthCheckExprs say (fluxcd/pkg: runtime/cel/status_evaluator.go).
     """
     standard = environment.mode == kserve.STANDARD
     for variant in experiment.serving:

@@ -197,3 +197,12 @@ def _second(repository: Repository) -> object:
     document = repository.read("environments/production/experiments/recommendation-model.yaml")
     document["metadata"]["name"] = "second"
     return document
+
+
+def test_what_a_partial_run_leaves_out_is_listed_by_the_next_whole_one(repository: Repository) -> None:
+    repository.write("environments/production/experiments/second.yaml", _second(repository))
+    repository.penstock("render", "second")
+    repository.penstock("render")
+    for path in ("models", "traffic", "monitoring"):
+        listed = repository.read(f"environments/production/manifests/{path}/kustomization.yaml")["resources"]
+        assert listed == ["recommendation-model", "second"]

@@ -114,12 +114,12 @@ argo-cd-*/applicationset.json:
         destination: {server: "https://kubernetes.default.svc", namespace: a}
         sources: [{repoURL: "https://example.com/a.git", targetRevision: main, path: a}]
         syncPolicy: {automated: {prune: true}, retry: {limit: 5, refresh: true, backoff: {factor: 2}}}
-flux-*/gitrepository.json:
+flux/gitrepository.json:
   apiVersion: source.toolkit.fluxcd.io/v1
   kind: GitRepository
   metadata: {name: a}
   spec: {url: "https://example.com/a.git", interval: 1m, ref: {branch: main}, secretRef: {name: a}}
-flux-*/kustomization.json:
+flux/kustomization.json:
   apiVersion: kustomize.toolkit.fluxcd.io/v1
   kind: Kustomization
   metadata: {name: a}

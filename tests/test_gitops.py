@@ -1,0 +1,161 @@
+"""What makes Argo CD or Flux apply an environment: its order, its gates, and that it comes and goes with its cause."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from generator import names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from repositories import Document, Repository
+
+PLACE = "environments/production/gitops"
+MINE = f"{PLACE}/recommendation-model"
+OURS = "production.recommendation-model"
+
+
+def declare(repository: Repository, tool: str, **settings: Any) -> None:
+    with repository.environment() as document:
+        document["spec"]["gitops"] = {"tool": tool, "repository": "https://example.com/models.git", **settings}
+
+
+def render(repository: Repository, *arguments: str) -> None:
+    done = repository.invoke("render", *arguments)
+    assert done.exit_code == 0, done.output
+
+
+def delivery(repository: Repository) -> set[str]:
+    return {path for path in repository.files() if path.startswith(PLACE)}
+
+
+def kustomization(repository: Repository, area: str) -> Document:
+    spec: Document = repository.read(f"{MINE}/kustomization-{OURS}.{area}.yaml")["spec"]
+    return spec
+
+
+def test_traffic_waits_for_models_of_the_same_revision_and_for_nothing_else(repository: Repository) -> None:
+    """The environment's own Kustomization is waited for, too: it brings the list of what has to be healthy."""
+    declare(repository, "flux")
+    render(repository)
+    waits = {area: kustomization(repository, area).get("dependsOn") for area in ("models", "traffic", "monitoring")}
+    before = [{"name": "penstock-production"}, {"name": f"{OURS}.models"}]
+    assert waits == {"models": None, "traffic": before, "monitoring": None}
+    own = repository.read(f"{PLACE}/kustomization-penstock-production.yaml")["spec"]
+    assert not {"wait", "healthChecks", "dependsOn"} & own.keys()  # else it would wait for what waits for it
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("Standard", "Deployment"), ("Knative", "Service")])
+@pytest.mark.parametrize("traffic", [{"v1": 80, "v2": 20}, {"v1": 100, "v2": 0}, {"v1": 0, "v2": 100}])
+def test_only_what_gets_traffic_has_to_be_healthy(
+    repository: Repository, mode: str, kind: str, traffic: dict[str, int]
+) -> None:
+    declare(repository, "flux")
+    with repository.environment() as document:
+        document["spec"]["kserve"]["deploymentMode"] = mode
+        if mode == "Knative":
+            document["spec"]["routing"] = {"domain": "example.com"}
+            document["spec"]["monitoring"]["monitor"] = "PodMonitor"
+    with repository.experiment() as document:
+        document["spec"]["traffic"] = traffic
+        del document["spec"]["rollout"]
+        if mode == "Knative":
+            document["spec"] |= {"requests": {"use": "knative"}}
+            document["spec"]["metrics"]["errors"]["use"] = "knative/errors"
+    render(repository)
+    checked = [(one["kind"], one["name"]) for one in kustomization(repository, "models")["healthChecks"]]
+    assert checked == [(kind, f"recommendation-model-{name}-predictor") for name, share in traffic.items() if share]
+
+
+@pytest.mark.parametrize("prefix", ["", "ml"])
+@pytest.mark.parametrize("tool", ["argocd", "flux"])
+def test_every_folder_that_is_applied_lists_its_files(repository: Repository, tool: str, prefix: str) -> None:
+    declare(repository, tool, **({"path": prefix} if prefix else {}))
+    render(repository)
+    applied = set(paths([repository.read(path) for path in delivery(repository)]))
+    assert len(applied) == (4 if tool == "flux" else 3)
+    for path in applied:
+        folder = path.replace("{{ .path.basename }}", "recommendation-model").removeprefix("./")
+        assert (repository.root / folder.removeprefix(f"{prefix}/") / "kustomization.yaml").is_file(), path
+
+
+def paths(objects: list[Document]) -> list[str]:
+    found = [one["spec"]["path"] for one in objects if "fluxcd" in one["apiVersion"] and "path" in one["spec"]]
+    sets = [one["spec"]["template"]["spec"]["sources"] for one in objects if one["kind"] == "ApplicationSet"]
+    return found + [source["path"] for sources in sets for source in sources]
+
+
+def test_its_files_come_and_go_with_what_they_are_made_from(repository: Repository) -> None:
+    render(repository)
+    assert not delivery(repository)
+    declare(repository, "flux")
+    render(repository)
+    flux = delivery(repository)
+    assert f"{MINE}/kustomization.yaml" in flux
+    declare(repository, "argocd")
+    render(repository)
+    assert delivery(repository) == {
+        f"{PLACE}/applicationset-penstock-production.yaml",
+        f"{PLACE}/kustomization.yaml",
+    }
+    declare(repository, "flux")
+    render(repository)
+    assert delivery(repository) == flux
+    (repository.root / "environments/production/experiments/recommendation-model.yaml").unlink()
+    render(repository)
+    assert delivery(repository) == {path for path in flux if not path.startswith(MINE)}
+    assert "recommendation-model" not in repository.read(f"{PLACE}/kustomization.yaml")["resources"]
+    with repository.environment() as document:
+        del document["spec"]["gitops"]
+    render(repository)
+    assert not delivery(repository)
+
+
+def test_an_experiment_rendered_alone_is_listed_alone(repository: Repository) -> None:
+    render(repository)
+    repository.write(
+        "environments/production/experiments/second.yaml",
+        repository.read("environments/production/experiments/recommendation-model.yaml")
+        | {"metadata": {"name": "second"}},
+    )
+    declare(repository, "flux")
+    render(repository, "second")
+    assert repository.read(f"{PLACE}/kustomization.yaml")["resources"][2:] == ["second"]
+    render(repository)
+    assert repository.read(f"{PLACE}/kustomization.yaml")["resources"][2:] == ["recommendation-model", "second"]
+    assert "0 create, 0 update, 0 delete" in repository.invoke("render").output
+
+
+@pytest.mark.parametrize("tool", ["argocd", "flux"])
+def test_a_stale_or_lost_file_is_noticed(repository: Repository, tool: str) -> None:
+    declare(repository, tool)
+    render(repository)
+    for path in sorted(delivery(repository)):
+        file: Path = repository.root / path
+        before = file.read_bytes()
+        file.unlink()
+        assert repository.invoke("render", "--check").exit_code == 1, path
+        file.write_bytes(before + b"# edited\n")
+        assert repository.problems("render", "--check")[0]["code"] == "PS601"
+        file.write_bytes(before)
+        assert repository.invoke("render", "--check").exit_code == 0
+
+
+def test_a_folder_of_the_users_own_is_left_alone(repository: Repository) -> None:
+    own = repository.root / PLACE / "recommendation-model/application.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("kind: Application\n")
+    assert repository.problems("render") == []
+    assert own.read_text() == "kind: Application\n"
+
+
+def test_names_are_labels_and_no_two_are_alike() -> None:
+    """Flux makes them values of a label, and KServe copies labels to pods."""
+    words = ("a", "a-b", "b", "b-c", "c", "x" * 40, "y" * 39 + "z", f"{'y' * 38}-z")
+    made = [names.delivery(*parts) for parts in itertools.product(words, words, ("models", "traffic", "monitoring"))]
+    assert len(set(made)) == len(made)
+    assert all(len(one) <= 63 for one in made)

@@ -21,6 +21,18 @@ _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelect
 _QUANTITIES = frozenset({"divisor", "sizeLimit"})
 
 
+def texts(node: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield every text in a part, and where it stands."""
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from texts(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from texts(value, (*path, index))
+
+
 def differences(node: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     """Yield where a part is not in that form: the path, what happens to it, and how to write it. Nulls are none."""
     if isinstance(node, list):

@@ -206,23 +206,12 @@ def _model(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
 
 def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
     """A patch may set what the experiment's own fields are checked for."""
-    for path, text in _strings(data, ()):
+    for path, text in stored.texts(data):
         if "{{" in text:
             message = "`{{` is read as a Go template by KServe's controller"
             yield Finding("PS348", manifest, path, message, "remove it")
     for path, message, fix in stored.differences(manifest.planned.patch):
         yield Finding("PS352", manifest, path, f"{message}: Argo CD would report a difference for ever", fix)
-
-
-def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(node, str):
-        yield path, node
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _strings(value, (*path, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _strings(value, (*path, index))
 
 
 def _config_map(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:

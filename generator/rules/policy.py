@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from generator import stored
 from generator.experiments import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from generator.document import Document
     from generator.load import Path
     from generator.model import Environment, Experiment
@@ -75,7 +74,7 @@ def patches(document: Document, experiment: Experiment, environment: Environment
     """A patch reaches every field, so what it names is held against the policy too."""
     found = []
     for variant in experiment.variants:
-        for keys, uri in _uris(variant.patch, ()):
+        for keys, uri in ((keys, text) for keys, text in stored.texts(variant.patch) if "://" in text):
             sink = keys[-1] != "storageUri" and "logger" in keys
             prefixes = environment.policy.loggers if sink else environment.policy.storage
             if not permits(prefixes, uri):
@@ -88,17 +87,6 @@ def patches(document: Document, experiment: Experiment, environment: Environment
                     )
                 )
     return found
-
-
-def _uris(node: object, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(node, str) and "://" in node:
-        yield path, node
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _uris(value, (*path, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _uris(value, (*path, index))
 
 
 def permits(prefixes: tuple[str, ...] | None, uri: str) -> bool:

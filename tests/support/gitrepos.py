@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def start(root: Path) -> str:
 
 def commit(root: Path, message: str = "Change", email: str = "author@example.com", at: str = "") -> str:
     """Commit all that differs, by an author and at a time such as `2030-01-01T12:00:00Z`; return the commit."""
-    when = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at} if at else {}
+    at = at or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     git(root, "add", "--all", "--force")
-    git(root, "commit", "--quiet", "--allow-empty", f"--message={message}", GIT_AUTHOR_EMAIL=email, **when)
+    git(
+        *(root, "commit", "--quiet", "--allow-empty", f"--message={message}"),
+        GIT_AUTHOR_EMAIL=email,
+        GIT_AUTHOR_DATE=at,
+        GIT_COMMITTER_DATE=at,
+    )
     return git(root, "rev-parse", "HEAD")

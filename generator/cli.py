@@ -1,20 +1,12 @@
-"""The command line: parse, call, print, exit. Exit codes: 0 yes, 1 no, 2 usage, 3 could not find out."""
+"""The command line: parse and call."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import signal
-import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from generator.commands import COMMANDS
-from generator.problems import PenstockError, ProblemsError
-
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 
 class _Commands(click.Group):
@@ -41,31 +33,13 @@ def cli() -> None:
     """Git-native A/B tests for models served by KServe: one experiment file becomes verified manifests."""
 
 
-def main() -> NoReturn:
-    """Run, with every error that a user can cause as a sentence, and only our own mistakes as a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what waits to be written is removed
+def main() -> int:
+    """Run the command line; return the exit code."""
     try:
         status = cli(prog_name="penstock", standalone_mode=False)
     except click.exceptions.Abort:
-        status = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
-    except ProblemsError as error:
-        from generator import report  # noqa: PLC0415 (start-up time)
-
-        click.echo(report.problems(error.problems, "text"), nl=False, err=True)
-        status = error.exit_code
-    except PenstockError as error:
-        click.echo(f"penstock: {error}", err=True)
-        status = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
-    except Exception:  # noqa: BLE001 (a mistake of ours must not read as "no": Python would exit with 1)
-        import traceback  # noqa: PLC0415
-
-        traceback.print_exc()
-        click.echo("penstock: this is a bug; please report it with the lines above", err=True)
-        status = 3
-    sys.exit(status if isinstance(status, int) else 0)
+        return error.exit_code
+    return status if isinstance(status, int) else 0

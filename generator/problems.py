@@ -5,7 +5,10 @@ Nothing here prints or exits; `report` turns problems into text and `cli` into a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ERROR = "error"
 WARNING = "warning"
@@ -52,3 +55,8 @@ class ProblemsError(PenstockError):
 def errors(problems: tuple[Problem, ...] | list[Problem]) -> tuple[Problem, ...]:
     """Return those that stop the work."""
     return tuple(p for p in problems if p.severity == ERROR)
+
+
+def status(problems: Iterable[Problem], *, fail_on_warn: bool = False) -> int:
+    """Return the exit code that problems stand for: 0 or 1."""
+    return int(any(fail_on_warn or problem.severity != WARNING for problem in problems))

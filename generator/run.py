@@ -11,9 +11,8 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import repository, resources
+from generator import resources
 from generator.freshness import Freshness
-from generator.problems import PenstockError
 from generator.repository import AREAS, delivered, delivery, folder
 
 if TYPE_CHECKING:
@@ -91,7 +90,11 @@ def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Optio
     `chosen` maps environments to experiments. Files of experiments that are declared no more are deleted only in
     environments that are chosen whole.
     """
-    work = prepare(inventory, chosen, options)
+    return finish(prepare(inventory, chosen, options))
+
+
+def finish(work: Work) -> Result:
+    """Do what is left to do."""
     if not work.stale and not work.listings:
         return Result((), [], work.files)
     from generator import batch  # noqa: PLC0415 (start-up time)
@@ -107,20 +110,6 @@ def today() -> str:
 def summary(counts: dict[str, int]) -> str:
     """Say in a line how many files of each kind there were: create, update, delete, same."""
     return ", ".join(f"{number} {action}" for action, number in counts.items())
-
-
-def idle(directory: str, today: str) -> str:
-    """Return the summary of a plain `render` in `directory` if there is nothing to do and nothing to say, else ""."""
-    try:
-        inventory = repository.take(repository.find(directory))
-    except (PenstockError, OSError):
-        return ""
-    if inventory.problems or not inventory.environments:
-        return ""
-    work = prepare(inventory, inventory.environments, Options(today, write=True))
-    if work.stale or work.listings:
-        return ""
-    return summary({"create": 0, "update": 0, "delete": 0, "same": work.files})
 
 
 def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Work:

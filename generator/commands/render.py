@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator import run
-from generator.commands.selection import FORMATS, chosen, selection, status
-from generator.problems import WARNING, Problem
+from generator import changes, problems, run
+from generator.commands.selection import FORMATS, chosen, selection
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from generator.problems import Problem
     from generator.repository import Inventory
-    from generator.run import Options, Result
+    from generator.run import Options
 
 
 @click.command()
@@ -62,8 +62,8 @@ def command(
         _print_manifests(inventory, picked, options)
     result = run.run(inventory, picked, options)
     found = [*inventory.problems, *result.problems]
-    stale = _print_changes(result, found, output, dry=not options.write)
-    sys.exit(status(found, fail_on_warn=fail_on_warn) or int(check and stale))
+    stale = changes.show(result, found, output, dry=not options.write)
+    sys.exit(problems.status(found, fail_on_warn=fail_on_warn) or int(check and stale))
 
 
 def _print_manifests(inventory: Inventory, picked: dict[str, tuple[str, ...]], options: Options) -> NoReturn:
@@ -73,32 +73,4 @@ def _print_manifests(inventory: Inventory, picked: dict[str, tuple[str, ...]], o
     for text in batch.manifests(run.prepare(inventory, picked, options), found):
         click.echo(f"---\n{text}", nl=False)
     click.echo(report.problems(found, "text"), nl=False, err=True)
-    sys.exit(status(found, fail_on_warn=False))
-
-
-def _print_changes(result: Result, found: list[Problem], output: str, *, dry: bool) -> bool:
-    """Print what happened, or would; return whether anything did."""
-    counts = {"create": 0, "update": 0, "delete": 0, "same": result.fresh}
-    lines, changes = [], []
-    for outcome in result:
-        for change in outcome.changes:
-            counts[change.action] += 1
-            if change.action != "same" and output == "text":
-                lines.append(f"{change.action:8}{change.path}\n")
-            if change.action != "same" and output == "json":
-                changes.append(change)
-        if len(lines) > 1000:
-            click.echo("".join(lines), nl=False)
-            lines.clear()
-    changed = any(counts[action] for action in ("create", "update", "delete"))
-    failed = any(problem.severity != WARNING for problem in found)
-    if output != "text" or found:
-        from generator import report  # noqa: PLC0415 (start-up time)
-
-        text = report.document(found, changes, counts["same"]) if output == "json" else report.problems(found, output)
-        click.echo("".join(lines if not failed else ()) + text, nl=False)
-        lines.clear()
-    if output == "text":
-        end = " (nothing was written)" if failed or (dry and changed) else ""
-        click.echo("".join(lines) + f"{run.summary(counts)}{end}")
-    return changed
+    sys.exit(problems.status(found))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator import repository
-from generator.problems import WARNING, PenstockError, Problem
+from generator.problems import PenstockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from generator.repository import Inventory
 
@@ -91,11 +91,6 @@ def _unknown(noun: str, name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, list(known), 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known)) or 'none'}"
     return f"there is no {noun} {name!r}; {hint}"
-
-
-def status(found: Iterable[Problem], *, fail_on_warn: bool) -> int:
-    """Return the exit code that the problems stand for."""
-    return int(any(fail_on_warn or problem.severity != WARNING for problem in found))
 
 
 def complete_environment(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

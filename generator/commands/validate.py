@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from generator import report, run
-from generator.commands.selection import FORMATS, chosen, selection, status
+from generator import problems, report, run
+from generator.commands.selection import FORMATS, chosen, selection
 
 
 @click.command()
@@ -40,4 +40,4 @@ def command(
             if number != 1
             else report.count(found) or "1 experiment is valid"
         )
-    sys.exit(status(found, fail_on_warn=fail_on_warn))
+    sys.exit(problems.status(found, fail_on_warn=fail_on_warn))

@@ -17,14 +17,13 @@ from generator import git, load
 from generator.lives import Change, Commit, Decision, Line, dated, followed, part
 from generator.names import TRAILER_ACTION, TRAILER_EXPERIMENT, TRAILER_OVERRIDE, TRAILER_VERDICT
 from generator.problems import PenstockError
-from generator.repository import BASE, environment_file, experiment_file
+from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from generator.lives import Key, Life, Part
 
-_FILES = (f":(glob){environment_file('*')}", f":(glob){experiment_file('*', '*')}")
 _HEADER = b"\x01"
 _FIELDS = ("%H", "%ct", "%an", "%s")
 _GONE = b"000000"
@@ -48,7 +47,7 @@ def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, L
     tip = _tip(root, ref)
     if not tip:
         return {}
-    commits = _commits(root, tip, now)
+    commits = _commits(root, tip, {environment for environment, _ in wanted}, now)
     keys = followed(commits, wanted)
     parts = _parts(root, commits, keys)
     line = Line(keys)
@@ -76,14 +75,15 @@ def _tip(root: str, ref: str) -> str:
     return git.resolve(root, ref)
 
 
-def _commits(root: str, tip: str, now: int) -> list[Commit]:
+def _commits(root: str, tip: str, environments: Collection[str], now: int) -> list[Commit]:
     """Read the first-parent line, oldest first: all of it, since a commit elsewhere bounds the dates of those here."""
+    places = [f"{ENVIRONMENTS}/{one}/experiments" for one in sorted({BASE, *environments})]
     out = git.run(
         root,
-        *("--no-replace-objects", "-c", "log.showRoot=true", "log", "--first-parent", "-m", "--sparse", "--relative"),
-        *("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-show-signature", "--no-color"),
-        *("--no-mailmap", "--encoding=UTF-8", f"--format=%x01{'%x00'.join(_FIELDS)}", "--end-of-options", tip),
-        *("--", *_FILES),
+        *("--no-replace-objects", "--literal-pathspecs", "-c", "log.showRoot=true", "log", "--first-parent", "-m"),
+        *("--sparse", "--relative", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-color"),
+        *("--no-show-signature", "--no-mailmap", "--encoding=UTF-8", f"--format=%x01{'%x00'.join(_FIELDS)}"),
+        *("--end-of-options", tip, "--", *map(environment_file, sorted(environments)), *places),
     )
     found = list(_read(iter(out.split(b"\0"))))[::-1]
     times = dated([commit.time for commit in found], now)
@@ -115,13 +115,13 @@ def _text(raw: bytes) -> str:
 
 def _key(path: str) -> Key | None:
     """Tell whose file it is, as `repository.take` does; None of what it passes by."""
-    _, environment, *_, file = path.split("/")
-    name = file.removesuffix(".yaml")
-    if environment.startswith(".") or name.startswith("."):
+    environment, _, file = path.removeprefix(f"{ENVIRONMENTS}/").partition("/")
+    name = file.removeprefix("experiments/").removesuffix(".yaml")
+    if path == environment_file(environment):
+        return environment, ""
+    if "/" in name or name.startswith(".") or path != experiment_file(environment, name):
         return None
-    if path == experiment_file(environment, name):
-        return environment, name
-    return (environment, "") if environment != BASE else None
+    return environment, name
 
 
 def _parts(root: str, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:

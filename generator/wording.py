@@ -122,6 +122,16 @@ def counted(count: int, unit: tuple[str, str]) -> str:
     return f"{count} {unit[count != 1]}"
 
 
+def lasting(seconds: int) -> str:
+    """Write a span of time by its two largest units: `2 d 3 h`, `3 h 5 min`, `40 s`."""
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        parts.append(f"{count} {unit}" if count else "")
+    first = next((number for number, text in enumerate(parts) if text), len(parts) - 1)
+    return " ".join(filter(None, parts[first : first + 2])) or "0 s"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that was probably meant, or an empty text."""
     folded = {option.lower(): option for option in known}

@@ -391,6 +391,10 @@ def test_odd_subjects_and_names_of_files_forge_nothing(past: History) -> None:
     (past.root / "environments/production/experiments/new\nline.yaml").write_text("spec: {}\n")
     (past.root / "environments/production/experiments/.hidden.yaml").write_text("spec: {}\n")
     (past.root / "environments/production/experiments/note.txt").write_text("none\n")
+    below = past.root / "environments/production/experiments/sub"
+    below.mkdir()
+    for name in ("environment.yaml", f"{EXPERIMENT}.yaml"):
+        (below / name).write_text("spec: {}\n")
     past.commit("\x01:100644 100644 0 0 M")
     past.weigh(50)
     life = lived(past)

@@ -10,5 +10,6 @@ COMMANDS = {
     "init": "Scaffold a GitOps repository.",
     "validate": "Check everything, write nothing.",
     "render": "Write the manifests of experiments.",
+    "status": "Say how every experiment stands.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "github", "sarif", "junit")
 
 
-def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Arguments by which validate and render choose what they work on."""
+def choice(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments of a command that concerns any number of experiments."""
     for decorate in (
         click.argument("experiments", nargs=-1, shell_complete=complete_experiment),
         click.option(
@@ -30,6 +30,15 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Only this environment; may be repeated.",
         ),
         click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments by which validate and render choose what they work on."""
+    for decorate in (
+        choice,
         click.option("--fail-on-warn", is_flag=True, help="Exit with 1 on warnings too."),
         click.option(
             "--crds",

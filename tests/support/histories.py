@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gitrepos import git
 from repositories import ENVIRONMENT, EXPERIMENT, Repository, recommendation
 
 from generator.repository import environment_file, experiment_file
@@ -24,10 +23,11 @@ HOUR = 3600
 class History(Repository):
     """A GitOps repository under Git. Each commit is made an hour after the last one, unless it is told otherwise."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, start: int = START) -> None:
         super().__init__(root)
         root.mkdir(parents=True, exist_ok=True)
-        self.clock = START - HOUR
+        self.start = start
+        self.clock = start - HOUR
         self.git("init", "--quiet", "--initial-branch=main")
 
     @property
@@ -38,20 +38,11 @@ class History(Repository):
     def git(self, *arguments: str) -> str:
         """Run git by the clock of this history; return what it prints."""
         date = f"{self.clock} +0000"
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.root,
-            env={**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert not done.returncode, done.stderr
-        return done.stdout.strip()
+        return git(self.root, *arguments, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date)
 
     def tick(self, at: int | None = None) -> int:
         """Let an hour pass, or put the clock to `at` hours after the first commit; return the time."""
-        self.clock = self.clock + HOUR if at is None else START + at * HOUR
+        self.clock = self.clock + HOUR if at is None else self.start + at * HOUR
         return self.clock
 
     def commit(self, message: str = "change", at: int | None = None) -> str:
@@ -96,9 +87,9 @@ class History(Repository):
         return self.head
 
 
-def begun(root: Path) -> History:
+def begun(root: Path, start: int = START) -> History:
     """Make a history whose first commit has one environment with one experiment, at 20 %."""
-    history = History(root)
+    history = History(root, start)
     history.put(recommendation())
     history.commit("begin")
     return history

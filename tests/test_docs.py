@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gitrepos
 import pytest
 import reference
 import yaml
@@ -47,7 +48,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def documented(repository: Repository, tmp_path: Path) -> Repository:
-    """Return a repository such as `penstock init .` makes, where commands of the docs find `penstock`."""
+    """Return a repository such as `penstock init .` makes, committed, where commands of the docs find `penstock`."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "penstock").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m generator "$@"\n')
@@ -55,6 +56,7 @@ def documented(repository: Repository, tmp_path: Path) -> Repository:
     new = Repository(tmp_path / "documented")
     assert repository.penstock("init", str(new.root)).returncode == 0
     assert new.invoke("render").exit_code == 0
+    gitrepos.start(new.root)
     return new
 
 
@@ -75,6 +77,7 @@ PAGES = sorted([README, *DOCS.glob("*.md")])
 BLOCKS = [(page.name, block) for page in PAGES for block in blocks(page, "sh") if "penstock" in block]
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page for page, _ in BLOCKS])
 def test_every_command_in_the_docs_runs(page: str, block: str, documented: Repository) -> None:
     """Setting up needs a network, and is done by `.ci/run` with the README's own words; the rest is done here."""
@@ -83,6 +86,7 @@ def test_every_command_in_the_docs_runs(page: str, block: str, documented: Repos
     assert done.returncode == 0, f"{page}: {done.stdout}{done.stderr}"
 
 
+@pytest.mark.needs("git")
 def test_the_experiment_in_the_readme_is_valid_and_renders(documented: Repository) -> None:
     (block,) = (one for one in blocks(README, "yaml") if "kind: Experiment" in one)
     for file in documented.root.glob("environments/*/experiments/*.yaml"):
@@ -92,6 +96,7 @@ def test_the_experiment_in_the_readme_is_valid_and_renders(documented: Repositor
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.needs("git")
 def test_the_hooks_in_the_docs_exist_and_run(documented: Repository) -> None:
     offered = {
         one["id"]: one["entry"] for one in yaml.safe_load((README.parent / ".pre-commit-hooks.yaml").read_text())

@@ -34,7 +34,9 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "batch changes problems report repository resources run scaffold",
+    "commands": "batch board changes problems report repository resources run scaffold status",
+    "board": "report wording",
+    "status": "git history interpret problems repository run stages",
     "changes": "problems report run",
     "run": "batch freshness repository resources",
     "batch": "claims freshness pipeline plan problems progress prototypes readback render repository run seal tree"
@@ -109,6 +111,7 @@ TOUCH_THE_DISK = {
     "resources",
     "revisions",
     "run",
+    "status",
 }
 TOUCH_THE_DISK |= {"endings", "commands", "scaffold", "tree", "validate"}
 

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 
-from generator import resources
+from generator import load, resources
 from generator.problems import PenstockError
 from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, take
 from generator.scalars import scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _NEW_ENVIRONMENTS = ("staging", "production")
 _EXAMPLE = "recommendation-model"
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
+_ATTRIBUTES = ".gitattributes"
+# Where forges look, in their order: docs.github.com "About code owners", docs.gitlab.com "Code Owners".
+_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+
+
+class Step(NamedTuple):
+    """What was done about a file: `create`, or `keep` for one that exists; and the lines that it lacks."""
+
+    action: str
+    path: str
+    lacks: tuple[str, ...] = ()
+
+
+class Delivery(NamedTuple):
+    """What is to apply the environments, as `spec.gitops` says it. `path` is that of the folder in its repository."""
+
+    tool: str
+    repository: str
+    branch: str
+    path: str
 
 
 class InitError(PenstockError):
@@ -28,8 +49,22 @@ class InitError(PenstockError):
     exit_code = 2
 
 
-def write(directory: str, experiment: str, namespace: str, domain: str) -> Iterator[tuple[str, str]]:
-    """Create what is missing, yielding for each file what was done: `create`, or `keep` for one that exists.
+def delivery(directory: str, tool: str, repository: str, branch: str) -> Delivery:
+    """Check what `spec.gitops` will say; InitError if Penstock, or the tool, would refuse it."""
+    path = _in_repository(os.path.realpath(directory))
+    fields = _schema()["properties"]["spec"]["properties"]["gitops"]["properties"]
+    for field, value in (("repository", repository), ("branch", branch), ("path", path)):
+        if value and not re.search(fields[field]["pattern"], value):
+            raise InitError(f"{value!r} cannot be the {field}: give {fields[field]['title']}")
+    if tool == "flux" and "://" not in repository:
+        raise InitError(f"{repository!r} cannot be the repository: Flux takes https:// and ssh:// addresses only")
+    return Delivery(tool, repository, branch, path)
+
+
+def write(
+    directory: str, experiment: str, namespace: str, domain: str, applied: Delivery | None = None
+) -> Iterator[Step]:
+    """Create what is missing, yielding what was done about each file.
 
     Without `experiment`, an example is made only in a repository that has no experiment yet.
     """
@@ -44,8 +79,53 @@ def write(directory: str, experiment: str, namespace: str, domain: str) -> Itera
     places = tuple(present.environments) if present and present.environments else _NEW_ENVIRONMENTS
     if not experiment and not (present and (present.base or any(present.environments.values()))):
         experiment = _EXAMPLE
-    for path, text in _files(places, experiment, namespace, domain).items():
-        yield ("create" if _create(f"{directory}/{path}", text) else "keep"), path
+    owners = next((one for one in _OWNERS if os.path.lexists(f"{directory}/{one}")), "CODEOWNERS")
+    for path, text in _files(places, experiment, namespace, domain, applied, owners).items():
+        if _create(f"{directory}/{path}", text):
+            yield Step("create", path)
+        else:
+            lacking = _LACKING.get(os.path.basename(path))
+            yield Step("keep", path, lacking(f"{directory}/{path}", text) if lacking else ())
+
+
+def _in_repository(directory: str) -> str:
+    """Return the path of a folder in the Git repository that it lies in; "" at the root of one, or outside."""
+    here = directory
+    while not os.path.lexists(f"{here}/.git"):
+        here, child = os.path.dirname(here), here
+        if here == child:
+            return ""
+    return os.path.relpath(directory, here).replace(os.sep, "/").removeprefix(".")
+
+
+def _missing_lines(path: str, text: str) -> tuple[str, ...]:
+    """Return lines whose first word, a pattern of paths, stands in no line of the file: the rest is the user's."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            present = {line.split()[0] for line in file if line.strip()}
+    except OSError:
+        return ()
+    wanted = (line for line in text.splitlines() if line and not line.startswith(("#", "* ")))
+    return tuple(line for line in wanted if line.split()[0] not in present)
+
+
+def _missing_delivery(path: str, text: str) -> tuple[str, ...]:
+    """Return the lines of `spec.gitops`, if they are wanted and the environment has none."""
+    _, found, block = text.partition("\n  gitops:\n")
+    if not found:
+        return ()
+    data, _problems = load.parse(load.read(os.path.dirname(path), os.path.basename(path)), path)
+    spec = data.get("spec") if isinstance(data, dict) else None
+    if isinstance(spec, dict) and "gitops" in spec:
+        return ()
+    return ("spec:", "  gitops:", *block.splitlines())
+
+
+_LACKING: dict[str, Callable[[str, str], tuple[str, ...]]] = {
+    "CODEOWNERS": _missing_lines,
+    _ATTRIBUTES: _missing_lines,
+    "environment.yaml": _missing_delivery,
+}
 
 
 def _check(what: str, value: str, form: re.Pattern[str], example: str) -> None:
@@ -53,7 +133,20 @@ def _check(what: str, value: str, form: re.Pattern[str], example: str) -> None:
         raise InitError(f"{value!r} cannot be the {what}: use lower-case letters, digits and '-', such as {example}")
 
 
-def _files(environments: tuple[str, ...], experiment: str, namespace: str, domain: str) -> dict[str, str]:
+def _schema() -> dict[str, Any]:
+    with open(f"{resources.directory('schemas')}/environment.json", encoding="utf-8") as file:
+        schema: dict[str, Any] = json.load(file)
+    return schema
+
+
+def _files(
+    environments: tuple[str, ...],
+    experiment: str,
+    namespace: str,
+    domain: str,
+    applied: Delivery | None,
+    owners: str,
+) -> dict[str, str]:
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.directory("templates") + "/scaffold"),
         undefined=jinja2.StrictUndefined,
@@ -62,7 +155,7 @@ def _files(environments: tuple[str, ...], experiment: str, namespace: str, domai
     )
     templates.filters["q"] = scalar
 
-    def text(template: str, **values: str) -> str:
+    def text(template: str, **values: object) -> str:
         return templates.get_template(template).render(experiment=experiment, **values)
 
     files = {experiment_file(BASE, experiment): text("base-experiment.yaml.j2")} if experiment else {}
@@ -73,14 +166,15 @@ def _files(environments: tuple[str, ...], experiment: str, namespace: str, domai
             environment=environment,
             namespace=namespace if last else f"{namespace}-{environment}",
             domain=domain if last else f"{environment}.{domain}",
+            applied=applied,
         )
         if experiment:
             files[experiment_file(environment, experiment)] = text("experiment.yaml.j2")
     for kind in ("experiment", "environment"):
         with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
             files[f"schemas/{kind}.json"] = file.read()
-    files[".gitattributes"] = text("gitattributes.j2")
-    files["CODEOWNERS"] = text("codeowners.j2")
+    files[_ATTRIBUTES] = text("gitattributes.j2")
+    files[owners] = text("codeowners.j2")
     return files
 
 

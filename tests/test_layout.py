@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "interpret": "document environments experiments load problems repository validate",
     "revisions": "git repository",
     "prototypes": "manifest model names plan scalars verify",
-    "scaffold": "problems repository resources scalars",
+    "scaffold": "load problems repository resources scalars",
     "report": "codes problems",
     "freshness": "repository resources",
     "tree": "problems seal",

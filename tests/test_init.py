@@ -1,4 +1,4 @@
-"""`penstock init`: it begins a repository that renders; in one in use it overwrites nothing and says what is missing."""
+"""`penstock init`: it begins a repository that renders; one in use it leaves as it is, and says what is missing."""
 
 from __future__ import annotations
 

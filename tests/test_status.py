@@ -260,6 +260,22 @@ def test_a_detached_head_is_told_what_to_do(past: History) -> None:
     assert past.penstock("status", "--branch", "--all").returncode == 3
 
 
+def test_history_is_read_once_however_many_experiments_there_are(
+    past: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
+    runs = []
+    for name in ("second", "third", "fourth"):
+        past.add(name)
+        past.commit()
+        trace.unlink()
+        rows = survey(past, 9)
+        runs.append(trace.read_text().count('"event":"start"'))
+        assert [row.standing.where for row in rows] == ["stage"] * len(rows)
+    assert len(set(runs)) == 1
+
+
 def test_soak_by_the_clock_of_now(tmp_path: Path) -> None:
     past = begun(tmp_path / "repository", int(time.time()) - 5 * HOUR)
     document: dict[str, Any] = json.loads(past.invoke("status", "-o", "json").stdout)

@@ -1,4 +1,4 @@
-"""Measure `penstock status` over a long history. README.md says how to read it."""
+"""Measure `penstock status` over a long history. README.md says what of."""
 
 from __future__ import annotations
 

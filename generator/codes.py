@@ -78,6 +78,7 @@ MEANINGS = {
     "PS360": "half of requests and limits contradicts the runtime's other half",
     "PS361": "a variant's server does not expose what counts or measures",
     "PS362": "a variable from two sources",
+    "PS363": "metrics at two paths of one port",
     "PS370": "storage that the environment does not allow",
     "PS371": "a payload sink that the environment does not allow",
     "PS372": "an owner that the environment does not know",

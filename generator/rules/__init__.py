@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     serving.placement,
     measuring.requests,
     measuring.ready_made,
+    measuring.endpoints,
     analysis.assignment,
     analysis.floors,
     policy.owner,

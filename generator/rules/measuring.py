@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from generator import kserve
 from generator.experiments import setting
 from generator.sources import SOURCES, exposed
 
@@ -27,6 +28,24 @@ def requests(document: Document, experiment: Experiment, _: Environment) -> list
         return []
     fix = "count where all requests pass, for example `requests: {use: istio}`, or use one kind of server"
     return [document.problem("PS361", path, message, fix)]
+
+
+def endpoints(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """One monitor scrapes all variants: at a port it asks for one path, and would miss whoever serves another there."""
+    seen: dict[int, Variant] = {}
+    found = []
+    for variant in experiment.variants:
+        path = variant.runtime.metrics_path
+        port = variant.runtime.metrics_port if environment.mode == kserve.STANDARD else 0
+        first = seen.setdefault(port, variant)
+        if first.runtime.metrics_path != path:
+            message = (
+                f"`{variant.name}` has its metrics at {path} and `{first.name}` at {first.runtime.metrics_path} of the "
+                "same port, but a monitor asks all pods for one path"
+            )
+            fix = "use one kind of server, or a runtime with a metricsPort of its own"
+            found.append(document.problem("PS363", setting(document, variant.name, "runtime"), message, fix))
+    return found
 
 
 def ready_made(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:

@@ -221,6 +221,9 @@ def _engines(draw: DrawFn, place: Document) -> _Group:
     if protocol == "openai":  # whose paths are the server's own: one route needs one kind of server
         source = draw(st.sampled_from(sorted({one.source for one in speakers.values()})))
         speakers = {name: one for name, one in speakers.items() if one.source == source}
+    # One monitor asks all variants for one path.
+    path = draw(st.sampled_from(sorted({one.metrics_path for one in speakers.values()})))
+    speakers = {name: one for name, one in speakers.items() if one.metrics_path == path}
     versioned = draw(st.booleans())
 
     @st.composite
@@ -244,7 +247,10 @@ def _runtimes(place: Document) -> dict[str, kserve.Runtime]:
         for name, one in kserve.runtimes(installed).items()
         if one.since <= installed and (one.name_argument or one.name_env)
     }
-    return bundled | {name: kserve.RUNTIMES[own["like"]] for name, own in place.get("runtimes", {}).items()}
+    return bundled | {
+        name: (like := kserve.RUNTIMES[own["like"]])._replace(metrics_path=own.get("metricsPath", like.metrics_path))
+        for name, own in place.get("runtimes", {}).items()
+    }
 
 
 @st.composite

@@ -12,6 +12,7 @@ BASE = "base"
 AREAS = ("models", "traffic", "monitoring")
 """What is rendered lies in one folder for each: what Argo CD or Flux applies together, and in order."""
 LISTING = "kustomization.yaml"
+DELIVERY = "gitops"
 
 
 class NotARepositoryError(PenstockError):
@@ -88,7 +89,7 @@ def delivery(environment: str, experiment: str = "") -> str:
 
     Beside the manifests and not among them, for it goes to the tool's own namespace, and often to another cluster.
     """
-    return "/".join(filter(None, (ENVIRONMENTS, environment, "gitops", experiment)))
+    return "/".join(filter(None, (ENVIRONMENTS, environment, DELIVERY, experiment)))
 
 
 def folders(environment: str, experiment: str) -> tuple[str, ...]:

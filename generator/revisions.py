@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator import git, repository
 from generator.git import Entry
-from generator.repository import AREAS, BASE, ENVIRONMENTS, environment_file, experiment_file, folder
+from generator.repository import (
+    AREAS,
+    BASE,
+    DELIVERY,
+    ENVIRONMENTS,
+    LISTING,
+    environment_file,
+    experiment_file,
+    folders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +39,7 @@ class State(NamedTuple):
     """What a repository holds at one time: files and folders, of which equal entries mean equal bytes.
 
     `commit` is "" for the working tree. `root` is the folder to read it from; of a commit it holds only what a
-    comparison needs. `manifests` are three folders an experiment, `templates` is None where there are none.
+    comparison needs. `manifests` are the folders of an experiment, `templates` is None where there are none.
     """
 
     root: str
@@ -99,7 +108,11 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
             environments[name] = inner["environment.yaml"]
         rendered = _inside(objects, inner, "manifests")
         areas = [_inside(objects, rendered, area) for area in AREAS]
-        manifests |= {(name, one): tuple(area.get(one) for area in areas) for one in {*areas[0], *areas[1], *areas[2]}}
+        delivered = _inside(objects, inner, DELIVERY)
+        areas.append(delivered if LISTING in delivered else {})
+        manifests |= {
+            (name, one): tuple(area.get(one) for area in areas) for one in {one for area in areas for one in area}
+        }
     return State(root, commit, environments, base, experiments, manifests, top.get(_TEMPLATES))
 
 
@@ -178,8 +191,8 @@ def _lay_out(objects: git.Objects, state: State, found: Comparison) -> None:
         _write(objects, state.root, environment_file(environment), state.environments.get(environment))
     for environment, name in found.affected:
         _write(objects, state.root, experiment_file(environment, name), state.experiments.get((environment, name)))
-        for area, entry in zip(AREAS, state.manifests.get((environment, name), ()), strict=False):
-            _write(objects, state.root, folder(environment, area, name), entry)
+        for place, entry in zip(folders(environment, name), state.manifests.get((environment, name), ()), strict=False):
+            _write(objects, state.root, place, entry)
     for name in sorted({place[1] for place in found.affected}):
         _write(objects, state.root, experiment_file(BASE, name), state.base.get(name))
     _write(objects, state.root, _TEMPLATES, state.templates)

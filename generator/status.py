@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator import git, history, interpret, run, stages
 from generator.problems import ProblemsError, errors
-from generator.repository import AREAS, BASE, ENVIRONMENTS, environment_file, experiment_file, folder
+from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,5 +141,5 @@ def _changed(root: str) -> set[str]:
 def _files(key: Key) -> set[str]:
     """Return the files that an experiment is read from, and the folders of its manifests."""
     environment, name = key
-    areas = {folder(environment, area, name) for area in AREAS}
-    return {environment_file(environment), experiment_file(BASE, name), experiment_file(environment, name), *areas}
+    rendered = folders(environment, name)
+    return {environment_file(environment), experiment_file(BASE, name), experiment_file(environment, name), *rendered}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gitrepos import commit, start
 
-from generator import names
+from generator import names, revisions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from repositories import Document, Repository
 
 PLACE = "environments/production/gitops"
@@ -135,7 +135,7 @@ def test_a_stale_or_lost_file_is_noticed(repository: Repository, tool: str) -> N
     declare(repository, tool)
     render(repository)
     for path in sorted(delivery(repository)):
-        file: Path = repository.root / path
+        file = repository.root / path
         before = file.read_bytes()
         file.unlink()
         assert repository.invoke("render", "--check").exit_code == 1, path
@@ -151,6 +151,21 @@ def test_a_folder_of_the_users_own_is_left_alone(repository: Repository) -> None
     own.write_text("kind: Application\n")
     assert repository.problems("render") == []
     assert own.read_text() == "kind: Application\n"
+
+
+@pytest.mark.needs("git")
+def test_what_flux_is_told_of_an_experiment_is_compared_with_it(repository: Repository) -> None:
+    declare(repository, "flux")
+    render(repository)
+    start(repository.root)
+    file = repository.root / MINE / f"kustomization-{OURS}.traffic.yaml"
+    file.write_text(file.read_text() + "# edited\n")
+    commit(repository.root)
+    with revisions.compared(str(repository.root), "HEAD~1", "HEAD") as found:
+        assert found.affected == (("production", "recommendation-model"),)
+        for state, edited in ((found.before, False), (found.after, True)):
+            text = (Path(state.root) / MINE / file.name).read_text()
+            assert text.endswith("# edited\n") is edited
 
 
 def test_names_are_labels_and_no_two_are_alike() -> None:

@@ -22,7 +22,9 @@ _NARROW = 12
 _GAP = "  "
 _HEADS = ("EXPERIMENT", "TRAFFIC %", "STAGE", "FOR", "NEXT", "VERDICT", "OWNER", "EXPIRES")
 _GATES = {"evidence": ", by evidence", "manual": ", by a person", "time": ""}
+_UNKNOWN = "unknown"
 _STAGES = {
+    _UNKNOWN: _UNKNOWN,
     "absent": "not deployed",
     "over": "deleted",
     "fixed": "no rollout",
@@ -61,7 +63,7 @@ def document(rows: Iterable[Row], now: int) -> str:
 def _cells(row: Row, now: int) -> tuple[str, ...]:
     standing, experiment = row.standing, row.experiment
     rollout = experiment.rollout if experiment else None
-    stage = _STAGES.get(standing.where) or f"{(standing.stage or 0) + 1}/{len(rollout.steps) if rollout else 0}"
+    stage = _STAGES.get(_where(row)) or f"{(standing.stage or 0) + 1}/{len(rollout.steps) if rollout else 0}"
     verdict = _verdict(row.life)
     texts = (
         row.name,
@@ -74,6 +76,11 @@ def _cells(row: Row, now: int) -> tuple[str, ...]:
         _expiry(row.days_left),
     )
     return tuple(map(printable, texts))
+
+
+def _where(row: Row) -> str:
+    """Return where it stands; what cannot be read may declare a rollout or none."""
+    return _UNKNOWN if row.experiment is None and row.standing.where == "fixed" else row.standing.where
 
 
 def _next(row: Row, now: int) -> str:
@@ -189,7 +196,7 @@ def _plain(row: Row) -> dict[str, Any]:
         if deployed
         else None,
         "attempts": life.attempts if life else 0,
-        "standing": standing.where,
+        "standing": _where(row),
         "stage": None if standing.stage is None else standing.stage + 1,
         "stages": len(experiment.rollout.steps) if experiment and experiment.rollout else 0,
         "soaked": standing.soaked,

@@ -123,13 +123,13 @@ def counted(count: int, unit: tuple[str, str]) -> str:
 
 
 def lasting(seconds: int) -> str:
-    """Write a span of time by its two largest units: `2 d 3 h`, `3 h 5 min`, `40 s`."""
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        parts.append(f"{count} {unit}" if count else "")
-    first = next((number for number, text in enumerate(parts) if text), len(parts) - 1)
-    return " ".join(filter(None, parts[first : first + 2])) or "0 s"
+    """Write a span of time by its two largest units, by seconds only below a minute: `2 d 3 h`, `5 min`, `40 s`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

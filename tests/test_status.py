@@ -16,7 +16,7 @@ from histories import HOUR, START, History, begun, environment
 from repositories import ENVIRONMENT, EXPERIMENT
 
 from generator import board, repository, status
-from generator.repository import experiment_file
+from generator.repository import environment_file, experiment_file
 from generator.wording import lasting
 
 if TYPE_CHECKING:
@@ -126,6 +126,26 @@ def test_a_table_gives_way_where_there_is_no_room(past: History) -> None:
     for width in (90, 100, 120):
         lines = [line for line in table(past, 3, width).splitlines() if not line.startswith(("<head>", "    <"))]
         assert max(map(len, lines[1:])) <= width
+
+
+@pytest.mark.parametrize("file", [environment_file(ENVIRONMENT), experiment_file(ENVIRONMENT, EXPERIMENT)])
+def test_what_cannot_be_read_stands_where_nobody_knows(past: History, file: str) -> None:
+    (past.root / file).write_text("spec: [\n")
+    assert table(past, 3).splitlines()[2:] == [
+        "recommendation-model  v1 80 v2 20  unknown  3 h",
+        "<wrong>    something is wrong with it: run `penstock validate`",
+        "<faint>    it has changes that are not committed",
+    ]
+    (plain,) = json.loads(board.document(survey(past, 3), 0))["experiments"]
+    assert plain["standing"] == "unknown"
+    assert [plain[name] for name in ("owner", "traffic", "daysLeft", "fresh", "valid")] == [
+        None,
+        None,
+        None,
+        False,
+        False,
+    ]
+    assert plain["deployed"]["traffic"] == {"v1": 80, "v2": 20}
 
 
 def test_json_holds_everything(past: History) -> None:
@@ -283,6 +303,6 @@ def test_soak_by_the_clock_of_now(tmp_path: Path) -> None:
 
 
 def test_spans_are_told_by_two_units() -> None:
-    spans = {0: "0 s", 59: "59 s", 60: "1 min", 3599: "59 min 59 s", 3600: "1 h", 86400 * 2 + 7200 + 60: "2 d 2 h"}
+    spans = {0: "0 s", 59: "59 s", 60: "1 min", 3599: "59 min", 3600: "1 h", 86400 * 2 + 7200 + 60: "2 d 2 h"}
     spans |= {86400 * 400 + 59: "400 d", 3605: "1 h"}
     assert {seconds: lasting(seconds) for seconds in spans} == spans

@@ -76,7 +76,7 @@ class Batch:
         self.work = work
         self.options: Options = work.options
         self.root = work.inventory.root
-        self.templates = Templates(work.overrides, _compiled(work.options))
+        self.templates = Templates(work.overrides, compiled(work.options))
         self.reader = Reader()
         self.prototypes = self._prototypes() if len(work.stale) > _WORTH_A_PROTOTYPE else None
         self.sites: dict[str, pipeline.Site] = {}
@@ -317,7 +317,7 @@ class Spool:
             yield Outcome(Job(*job), [Change(*change) for change in changes], found, claimed, until)
 
 
-def _compiled(options: Options) -> str:
+def compiled(options: Options) -> str:
     """Return a private folder for compiled templates, or "" where none can be had."""
     place = f"{freshness.folder()}/templates" if freshness.folder() and options.use_cache else ""
     try:

@@ -115,6 +115,11 @@ class Objects:
             raise GitError(f"the object {name} is missing in {self._root}; run `git fetch`, then the command again")
         return found[2]
 
+    def text(self, name: str) -> bytes | None:
+        """Return the bytes of a file, such as `<commit>:./<path>`; None if there is no such file."""
+        found = self._get(name) if "\n" not in name else None
+        return found[2] if found and found[1] == "blob" else None
+
     def _get(self, name: str) -> tuple[str, str, bytes] | None:
         """Return an object's full name, kind and bytes."""
         into, out = self._process.stdin, self._process.stdout

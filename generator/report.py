@@ -102,20 +102,26 @@ def _json(found: Sequence[Problem]) -> str:
 
 
 def _github(found: Sequence[Problem]) -> str:
-    """Workflow commands; the escapes are those of actions/toolkit, packages/core/src/command.ts."""
-
-    def value(text: str) -> str:
-        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-    def entry(text: str) -> str:
-        return value(text).replace(":", "%3A").replace(",", "%2C")
-
     return "".join(
-        f"::{problem.severity} file={entry(problem.place.file)}"
+        f"::{problem.severity} file={_entry(problem.place.file)}"
         + (f",line={problem.place.line},col={problem.place.column}" if problem.place.line else "")
-        + f",title={entry('Penstock ' + problem.code)}::{value(problem.message + '. ' + problem.fix)}\n"
+        + f",title={_entry('Penstock ' + problem.code)}::{_value(problem.message + '. ' + problem.fix)}\n"
         for problem in found
     )
+
+
+def notice(file: str, message: str) -> str:
+    """Write a workflow command that shows a message beside a file."""
+    return f"::notice file={_entry(printable(file))},title=Penstock::{_value(printable(message))}\n"
+
+
+# The escapes of workflow commands are those of actions/toolkit, packages/core/src/command.ts.
+def _value(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _entry(text: str) -> str:
+    return _value(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _sarif(found: Sequence[Problem]) -> str:

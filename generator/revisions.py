@@ -91,6 +91,20 @@ def compared(root: str, base: str, head: str = WORKING_TREE, only: Iterable[str]
         yield found
 
 
+def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
+    """Return the commit at which `head` left `base`, or the branch that is deployed; GitError if they share none."""
+    ours, theirs = git.resolve(root, head or "HEAD"), git.resolve(root, base or git.deployed(root))
+    done = git.attempt(root, "merge-base", ours, theirs)
+    if done.status > 1:
+        raise git.failure(root, ("merge-base",), done)
+    if done.status:
+        raise git.GitError(
+            f"{git.short(ours)} and {git.short(theirs)} have no common commit in {root}; fetch the whole history (in "
+            "CI: `fetch-depth: 0`), or name a commit with --base"
+        )
+    return done.out.decode().strip()
+
+
 def _state(objects: git.Objects, commit: str, root: str) -> State:
     top = objects.folder(f"{commit}:./")
     environments: dict[str, Entry] = {}

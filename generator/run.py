@@ -114,7 +114,7 @@ def summary(counts: dict[str, int]) -> str:
 
 def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Work:
     """Part the chosen experiments into fresh and stale ones."""
-    overrides = _overrides(inventory.root)
+    overrides = own_templates(inventory.root)
     known = Freshness(inventory.root, (overrides, options.crds), options.today)
     fresh: list[Job] = []
     stale: list[Job] = []
@@ -149,7 +149,7 @@ def orphans(inventory: Inventory, environment: str) -> list[str]:
     return sorted(found)
 
 
-def _overrides(root: str) -> str:
+def own_templates(root: str) -> str:
     """Return the repository's own templates, unless they are the shipped ones, as in Penstock's own checkout."""
     place = f"{root}/templates"
     own = os.path.isdir(place) and not os.path.samefile(place, resources.directory("templates"))

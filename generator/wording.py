@@ -69,6 +69,11 @@ def shown(text: str) -> str:
     return "".join(pieces) + "…"
 
 
+def visible(text: str) -> str:
+    """Return a text with all that no eye could see, or that would end a quotation, written as an escape."""
+    return "".join(map(_visible, text))
+
+
 def _visible(character: str) -> str:
     if character.isprintable() and not _UNSEEN.match(character):
         return character

@@ -11,5 +11,7 @@ COMMANDS = {
     "validate": "Check everything, write nothing.",
     "render": "Write the manifests of experiments.",
     "status": "Say how every experiment stands.",
+    "diff": "Say what differs between two revisions.",
+    "review": "Say what a change does to users.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

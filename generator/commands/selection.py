@@ -73,6 +73,30 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def between(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments of a command that compares two revisions."""
+    for decorate in (
+        click.option(
+            "--base",
+            default="",
+            metavar="REV",
+            help="Revision to compare with; if left out, where HEAD left the branch that is deployed.",
+        ),
+        click.option("--head", default="", metavar="REV", help="Revision to compare; the working tree if left out."),
+        click.option(
+            "-e",
+            "--environment",
+            "environments",
+            multiple=True,
+            shell_complete=complete_environment,
+            help="Only this environment; may be repeated.",
+        ),
+        click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def chosen(
     directory: str, environments: tuple[str, ...], experiments: tuple[str, ...]
 ) -> tuple[Inventory, dict[str, tuple[str, ...]]]:

@@ -1,0 +1,40 @@
+"""`penstock review`: what a pull request does to users, in words."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from generator import repository, reviewing
+from generator.commands.selection import between
+from generator.problems import WARNING
+
+
+@click.command()
+@between
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "markdown", "json", "github"]),
+    default="text",
+    help="Form of the review; markdown is for a comment, github for annotations.",
+)
+def command(base: str, head: str, environments: tuple[str, ...], directory: str, output: str) -> None:
+    """Say what a change does to users.
+
+    Compares with the commit at which the change left its base. Exits with 1 if a policy is broken or a manifest is out
+    of date, and with 3 if something could not be found out.
+    """
+    report = reviewing.report(repository.find(directory), base, head, environments, int(time.time()))
+    if output == "markdown":
+        from generator import markdown  # noqa: PLC0415 (start-up time: one form is needed)
+
+        click.echo(markdown.document(report), nl=False)
+    else:
+        from generator import printed  # noqa: PLC0415 (start-up time)
+
+        click.echo(printed.document(report, output), nl=False)
+    wrong = any(problem.severity != WARNING for problem in report.problems)
+    sys.exit(1 if wrong else 3 if report.unknown else 0)

@@ -1,0 +1,115 @@
+"""One folder in reviews/ is one pull request: what lies in before/ and after/ is laid over the repository of _base/.
+
+A file there is a merge patch of the one that it is laid over, or a new one; an empty file deletes. `case.yaml` may say
+how long the state before lasted, who made the change, when, and whether its manifests are rendered.
+`pytest --update` rewrites review.md and diff.txt: read them before committing them, as a reviewer would.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from gitrepos import commit, git
+from repositories import as_yaml, parsed
+
+from generator.cli import cli
+from generator.overlay import merge
+from generator.problems import PenstockError
+
+pytestmark = pytest.mark.needs("git")
+
+HERE = Path(__file__).parent / "reviews"
+CASES = sorted(path.name for path in HERE.iterdir() if path.name[0] != "_")
+BEGIN = datetime.datetime(2030, 6, 3, 9, tzinfo=datetime.UTC)  # a Monday
+
+
+def lay(source: Path, root: Path) -> None:
+    """Lay files over those of a repository."""
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        target = root / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = file.read_text()
+        if not text:
+            target.unlink()
+        elif file.suffix == ".yaml" and target.exists() and not text.startswith("# as it stands"):
+            target.write_text(as_yaml(merge(parsed(target.read_text()), parsed(text))))
+        else:
+            target.write_text(text)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, moment: datetime.datetime, *arguments: str) -> str:
+    """Run a command at a moment; return what it prints, and its exit code."""
+    monkeypatch.setattr("time.time", moment.timestamp)
+    monkeypatch.setattr("generator.run.today", lambda: moment.date().isoformat())
+    result = CliRunner().invoke(cli, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        assert isinstance(result.exception, PenstockError)
+        return f"penstock: {result.exception}\nexit code {result.exception.exit_code}\n"
+    return f"{result.output}exit code {result.exit_code}\n"
+
+
+def play(case: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[datetime.datetime, dict[str, Any]]:
+    """Make the two commits of a case; return the moment of the review, and what the case says."""
+    told: dict[str, Any] = {"soaked": 120, "email": "author@example.com", "render": True, "base": "HEAD~1"}
+    if (HERE / case / "case.yaml").exists():
+        told |= parsed((HERE / case / "case.yaml").read_text())
+    shutil.copytree(HERE / "_base", root)
+    git(root, "init", "--quiet", "--initial-branch=main")
+    lay(HERE / case / "before", root)
+    run(monkeypatch, BEGIN, "render", "-C", str(root))
+    commit(root, "Before", at=BEGIN.isoformat())
+    moment = BEGIN + datetime.timedelta(minutes=told["soaked"])
+    lay(HERE / case / "after", root)
+    if told["render"]:
+        run(monkeypatch, moment, "render", "-C", str(root))
+    commit(root, "After", email=told["email"], at=moment.isoformat())
+    return moment, told
+
+
+def unnamed(text: str, root: Path, base: str) -> str:
+    """Take out what is by chance: the folder and the names of commits."""
+    text = text.replace(str(root), "/repository")
+    for number, one in enumerate(reversed(git(root, "rev-list", "HEAD").split())):
+        text = text.replace(one, f"commit-{number}").replace(one[:12], f"commit-{number}")
+    assert base
+    return text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case_reads_as_committed(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    root = tmp_path / "repository"
+    moment, told = play(case, root, monkeypatch)
+    between = ("-C", str(root), "--base", told["base"], "--head", "HEAD")
+    said = {
+        "review.md": run(monkeypatch, moment, "review", *between, "-o", "markdown"),
+        "diff.txt": run(monkeypatch, moment, "diff", *between),
+    }
+    for name, text in said.items():
+        fresh = unnamed(text, root, told["base"])
+        if request.config.getoption("--update"):
+            (HERE / case / name).write_text(fresh)
+        assert fresh == (HERE / case / name).read_text()
+
+
+@pytest.mark.parametrize("case", ["traffic", "storage", "renamed", "added", "removed", "gateway", "soak-not-met"])
+def test_the_working_tree_reads_as_its_commit_will(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an earlier run has found the manifests right, so that nothing is built."""
+    root = tmp_path / "repository"
+    moment, _ = play(case, root, monkeypatch)
+    between = ("-C", str(root), "--base", "HEAD~1")
+    for command in ("diff", "review"):
+        committed = run(monkeypatch, moment, command, *between, "--head", "HEAD", "-o", "json")
+        git(root, "reset", "--quiet", "--soft", "HEAD~1")
+        here = run(monkeypatch, moment, command, "-C", str(root), "--base", "HEAD", "-o", "json")
+        git(root, "commit", "--quiet", "--message=After")
+        assert json.loads(here.rpartition("exit")[0]) | {"head": ""} == json.loads(committed.rpartition("exit")[0]) | {
+            "head": ""
+        }

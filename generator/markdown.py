@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from generator.problems import Problem
     from generator.review import Report, Review, Share, Words
 
-MARKER = "<!-- penstock review -->"
-"""The first line, by which a later run finds the comment again."""
-LIMIT = 65_536
-"""Most characters of a comment on GitHub, here counted as bytes, which are never fewer."""
+LIMIT = 60_000
+"""Most bytes that are written. A comment on GitHub has at most 65,536 characters, and CI adds what it has to say."""
 _LONGEST = 300
 _NOTICE = 400  # bytes kept free for the sentence that says what was cut
 
@@ -63,7 +61,7 @@ def _page(
     notice: str,
 ) -> str:
     said = count(report.problems)
-    head = f"{MARKER}\n### Penstock: {title(report)}\n\n"
+    head = f"### Penstock: {title(report)}\n\n"
     ends = f"\nFrom {code(report.base)} to {code(report.head)}.\n"
     listed = (f"\n**{said}**\n\n" if said else "\n") + "".join(problems.values()) + unknown if said or unknown else ""
     folded = "".join(

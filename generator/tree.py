@@ -243,6 +243,12 @@ class Staging:
             self._enter(f"{self.area}/tree/")
             _put(f"{self.area}/deletions", os.fsencode(f"{path}\0"), _APPEND)
 
+    def mirror(self) -> str:
+        """Return the folder, with a slash, that another program may fill with new texts by their paths."""
+        with _explained(self.root):
+            self._enter(f"{self.area}/tree/")
+        return f"{self.area}/tree/"
+
     def commit(self) -> None:
         """Make it visible, as `commit` does."""
         commit((self,))

@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "batch board builds changes diff markdown meaning printed problems report repository resources"
-    " reviewing revisions run scaffold status",
+    "commands": "batch board builds changes diff markdown meaning message printed problems publish report"
+    " repository resources reviewing revisions run scaffold status",
     "board": "report wording",
     "status": "git history interpret problems repository run stages",
     "changes": "problems report run",
@@ -54,6 +54,13 @@ MAY_IMPORT = {
     "capacity": "quantities",
     "diff": "report wording",
     "transitions": "freezes lives problems repository stages",
+    "publish": "checkout git message problems publication remote workshop",
+    "publication": "checkout git interpret load message pipeline plan problems readback render report repository run"
+    " seal tree verify wording",
+    "message": "report",
+    "workshop": "checkout git problems report",
+    "checkout": "git problems repository tree",
+    "remote": "git problems report",
     "run": "batch freshness repository resources",
     "batch": "claims freshness pipeline plan problems progress prototypes readback render repository run seal tree"
     " verify",
@@ -133,6 +140,7 @@ TOUCH_THE_DISK = {
     "status",
 }
 TOUCH_THE_DISK |= {"endings", "commands", "scaffold", "tree", "validate"}
+TOUCH_THE_DISK |= {"checkout", "publication", "publish", "remote", "workshop"}
 
 
 def unit(file: Path) -> str:

@@ -13,5 +13,6 @@ COMMANDS = {
     "status": "Say how every experiment stands.",
     "diff": "Say what differs between two revisions.",
     "review": "Say what a change does to users.",
+    "publish": "Commit experiments and what is rendered from them.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

@@ -1,0 +1,79 @@
+"""`penstock publish`: commit experiments and what is rendered from them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from generator import repository
+from generator.commands.selection import complete_environment, complete_experiment
+from generator.message import Message
+from generator.publish import Published, publish
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_experiment)
+@click.option(
+    "-e", "--environment", required=True, shell_complete=complete_environment, help="Environment they run in."
+)
+@click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")
+@click.option("--branch", default="", metavar="BRANCH", help="Commit on this branch; the current one if left out.")
+@click.option("--repo", "address", default="", metavar="URL", help="Commit in, and push to, another repository.")
+@click.option("--path", default="", metavar="DIR", help="Folder of the other repository; its top if left out.")
+@click.option("--push", is_flag=True, help="Push the branch.")
+@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be committed.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the answer.")
+def command(
+    names: tuple[str, ...],
+    environment: str,
+    directory: str,
+    branch: str,
+    address: str,
+    path: str,
+    *,
+    push: bool,
+    text: str,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Commit experiments and what is rendered from them.
+
+    Takes the files of the experiments named, and nothing else: their own, their evidence and their manifests. What is
+    staged or edited beside them stays as it is. If the branch has moved on the remote, they are rendered anew on top.
+    """
+    if path and not address:
+        raise click.UsageError("--path is a folder of the repository that --repo names")
+    if os.path.isdir(address):
+        address = os.path.abspath(address)
+    done = publish(
+        repository.find(directory),
+        environment,
+        names,
+        Message(text),
+        branch=branch,
+        repository=address,
+        path=path,
+        push=push,
+        dry_run=dry_run,
+    )
+    click.echo(_document(done) if output == "json" else _sentences(done, dry_run=dry_run))
+
+
+def _document(done: Published) -> str:
+    return json.dumps(done._asdict(), indent=2)
+
+
+def _sentences(done: Published, *, dry_run: bool) -> str:
+    lines = list(done.files)
+    if not done.files:
+        lines.append(f"nothing to publish: {done.branch} has it all")
+    elif dry_run:
+        lines.append(f"would be committed to {done.branch}: {done.subject}")
+    else:
+        lines.append(f"{done.commit[:12]} on {done.branch}: {done.subject}")
+    if done.pushed:
+        lines.append(f"pushed {done.branch}")
+    return "\n".join([*lines, *done.notes])

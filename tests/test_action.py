@@ -294,6 +294,17 @@ def test_what_penstock_complains_of_is_no_command(
     assert "could not be made" in forge[0].comments[0]["body"]
 
 
+def test_with_the_real_review(request_: Repository, tmp_path: Path, forge: tuple[Forge, str]) -> None:
+    program = tmp_path / "penstock"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m generator "$@"\n')
+    done = act(request_, tmp_path, forge[1])
+    (comment,) = forge[0].comments
+    assert comment["body"].startswith(MARK)
+    assert "recommendation-model" in comment["body"]
+    assert "20 → 50 %" in comment["body"], comment["body"]
+    assert (done.status, " PS707::the stage has lasted" in done.out) == (1, True)  # the soak is not over
+
+
 def test_the_shell_installs_its_own_penstock_and_nothing_of_the_request(request_: Repository, tmp_path: Path) -> None:
     """Python and pip start in an empty folder: modules and settings in the pull request's are never seen."""
     for name in ("pip.py", "json.py", "venv.py", "pip.conf", "pyproject.toml"):

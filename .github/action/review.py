@@ -44,7 +44,10 @@ def main(program: str) -> int:
     """Do the checks and report them; return 0, 1, 2 or 3 as `penstock` does."""
     event = _event()
     checks, status = _checks(program)
-    review = _penstock(program, "review", f"--base={_base(event)}", "--head=HEAD", "-o", "markdown")
+    between = (f"--base={_base(event)}", "--head=HEAD")
+    review = _penstock(program, "review", *between, "-o", "markdown")
+    if review.status == 1 and not status:
+        _say(_penstock(program, "review", *between, "-o", "github").out.rstrip("\n"))
     status = max(status, review.status)
     told = review.out or "The review could not be made; the log of the workflow's run says why.\n"
     body = f"{marker()}\n{told}{checks}"

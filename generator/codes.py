@@ -55,6 +55,7 @@ MEANINGS = {
     "PS336": "series that are not narrowed to the experiment",
     "PS337": "a metric source that does not exist here",
     "PS338": "a margin that nothing can break",
+    "PS339": "an experiment that cannot finish in time",
     "PS340": "an InferenceService's name is too long for KServe",
     "PS341": "a runtime that this KServe does not have",
     "PS342": "a format that the runtime does not serve",

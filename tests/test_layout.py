@@ -34,9 +34,10 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "batch board builds changes diff markdown meaning message printed problems publish report"
-    " repository resources reviewing revisions run scaffold status",
+    "commands": "batch board builds changes diff interpret markdown meaning message planning printed problems"
+    " publish report repository resources reviewing revisions rules run scaffold status timetable",
     "board": "report wording",
+    "timetable": "planning",
     "status": "git history interpret problems repository run stages",
     "changes": "problems report run",
     "markdown": "problems report review wording",
@@ -85,7 +86,9 @@ MAY_IMPORT = {
     "plan": "alerting dashboard gitops kserve manifest names queries repository routing",
     "gitops": "kserve manifest names repository",
     "repository": "problems",
-    "rules": "experiments kserve model names problems quantities routing sources stored",
+    "rules": "experiments kserve model names planning problems quantities routing sources stored",
+    "planning": "analysis design model wording",
+    "design": "analysis",
     "experiments": "environments metrics model names overlay rollouts",
     "rollouts": "environments model",
     "environments": "freezes kserve metrics model routing",

@@ -8,22 +8,31 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.analysis.distributions import NORMAL
 from generator.analysis.eprocess import prior_for
+from generator.analysis.floor import log_e_below
 from generator.analysis.multiplicity import deciding, levels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from generator.analysis.counts import Design, Question
+
+_MOST = 1e12  # requests beyond which nothing is planned
+
+
+Purpose = Literal["better", "safe", "floor", "harm"]
 
 
 class Need(NamedTuple):
     """What it takes to answer one question about one candidate, with the power asked for.
 
-    `purpose` is better (a success metric's MDE shown), safe (a guardrail's margin shown) or harm (a worsening of that
-    size shown). `events` and `fixed` (requests of control and candidate together) are for a single look at the end,
-    `sequential` is the reserve for looking all the time; most effects that exist are shown long before.
+    `purpose` is better (a success metric's MDE shown), safe (a guardrail's margin shown), floor (the candidate's own
+    rate shown to be below that) or harm (a worsening of that size shown); `effect` is that MDE, margin or floor.
+    `events` and `fixed` (requests of control and candidate together) are for a single look at the end, `sequential` is
+    the reserve for looking all the time; most effects that exist are shown long before.
     """
 
     question: str
-    purpose: Literal["better", "safe", "harm"]
+    purpose: Purpose
     effect: float
     level: float
     power: float
@@ -33,26 +42,31 @@ class Need(NamedTuple):
 
 
 def needs(design: Design, question: Question, rate: float, share: float, power: float = 0.8) -> tuple[Need, ...]:
-    """Return what a question needs: its success or margin, and its harm.
+    """Return what a question needs: its success, or its margin and its floor, either of which will do; and its harm.
 
-    `rate` is control's, `share` the candidate's of both variants' requests. Nothing for a mean, which never decides,
-    nor for a rate or share of 0 or 1, where there is nothing to see.
+    `rate` is control's, `share` the candidate's of both variants' requests. Nothing for a mean, which never decides; of
+    a rate of 0 no more than the floor can ever be shown. A declared design effect multiplies everything.
     """
-    if question.kind == "mean" or not 0 < rate < 1 or not 0 < share < 1:
+    if question.kind == "mean" or not 0 <= rate < 1 or not 0 < share < 1:
         return ()
     given = levels(design)
     worse = 1.0 if question.direction == "lower" else -1.0
     guardrails = sum(one.role == "guardrail" for one in deciding(design))
     each = 1 - (1 - power) / (guardrails + 1)  # all must pass (Schultzberg et al. 2024)
     effect, step = question.effect, math.log1p(question.effect)
-    harm = _need(question, "harm", effect, given.harm, power, rate * _mean_factor(share, worse * step), share)
-    if question.role == "success":
+    found = []
+    if rate and question.role == "success":
         mean = rate * _mean_factor(share, -worse * step)
-        return _need(question, "better", effect, given.better, power, mean, share), harm
-    if question.margin is None:
-        return (harm,)
-    level = given.margin if question.floor is None else given.margin_beside_floor
-    return _need(question, "safe", effect, level, each, rate, share), harm
+        found.append(_need(question, "better", effect, given.better, power, mean, share))
+    if rate and question.role == "guardrail" and question.margin is not None:
+        level = given.margin if question.floor is None else given.margin_beside_floor
+        found.append(_need(question, "safe", effect, level, each, rate, share))
+    if question.role == "guardrail" and question.floor is not None and rate < question.floor and worse > 0:
+        found.extend(_below_floor(question, question.floor, given.margin_beside_floor, each, rate, share))
+    if rate:
+        mean = rate * _mean_factor(share, worse * step)
+        found.append(_need(question, "harm", effect, given.harm, power, mean, share))
+    return tuple(_tempered(one, max(1.0, design.design_effect or 1.0)) for one in found)
 
 
 def seconds(requests: float, rps: float, pair_share: float = 1.0) -> float:
@@ -138,7 +152,7 @@ def noninferiority(
 
 def _need(
     question: Question,
-    purpose: Literal["better", "safe", "harm"],
+    purpose: Purpose,
     effect: float,
     level: float,
     power: float,
@@ -149,6 +163,38 @@ def _need(
     fixed = events / mean_rate
     reserve = fixed * sequential_inflation(effect, level, power)
     return Need(question.name, purpose, effect, level, power, events, math.ceil(fixed), math.ceil(reserve))
+
+
+def _below_floor(
+    question: Question, floor: float, level: float, power: float, rate: float, share: float
+) -> Iterator[Need]:
+    """Yield what shows that a candidate whose rate is `rate` lies below the floor; nothing where it is too close to it.
+
+    One look: a normal test of one proportion (Chow, Shao & Wang 2008, 4.1.1). All looks: the requests from which the
+    e-value suffices although as many events came as come at most with this power.
+    """
+    spread = _z(level) * math.sqrt(floor * (1 - floor)) + _z(1 - power) * math.sqrt(rate * (1 - rate))
+    fixed = (spread / (floor - rate)) ** 2
+
+    def shown(requests: float) -> bool:
+        events = requests * rate + _z(1 - power) * math.sqrt(requests * rate * (1 - rate))
+        return log_e_below(math.ceil(events), math.ceil(requests), floor) >= -math.log(level)
+
+    low, high = 0.0, fixed
+    while not shown(high):
+        low, high = high, 2 * high
+        if high > _MOST:
+            return
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    requests = math.ceil(fixed / share), math.ceil(high / share)
+    yield Need(question.name, "floor", floor, level, power, fixed * rate, *requests)
+
+
+def _tempered(need: Need, phi: float) -> Need:
+    requests = math.ceil(need.fixed * phi), math.ceil(need.sequential * phi)
+    return need._replace(events=need.events * phi, fixed=requests[0], sequential=requests[1])
 
 
 def _mean_factor(share: float, log_ratio: float) -> float:

@@ -14,5 +14,6 @@ COMMANDS = {
     "diff": "Say what differs between two revisions.",
     "review": "Say what a change does to users.",
     "publish": "Commit experiments and what is rendered from them.",
+    "plan": "Say how long an experiment takes.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from generator.rules import analysis, measuring, policy, rollout, scaling, serving, traffic
+from generator.rules import analysis, duration, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
     from generator.document import Document
@@ -57,4 +57,8 @@ RULES: tuple[Rule, ...] = (
 def check(document: Document, experiment: Experiment, environment: Environment, today: str) -> tuple[Problem, ...]:
     """Apply every rule; `today` is a date such as `2027-12-31`."""
     found = [problem for rule in RULES for problem in rule(document, experiment, environment)]
-    return (*traffic.expiry(document, experiment, today), *found)
+    return (
+        *traffic.expiry(document, experiment, today),
+        *duration.duration(document, experiment, environment, today),
+        *found,
+    )

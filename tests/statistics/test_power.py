@@ -31,6 +31,21 @@ def test_a_guardrail_shares_the_chance_to_fail_with_the_success_metric() -> None
     assert safe.events == pytest.approx((1.6449 + 1.2816) ** 2 / (0.09 * math.log(1.5) ** 2), rel=1e-3)
 
 
+@pytest.mark.parametrize(("rate", "least", "most"), [(0.0, 4_223, 4_230), (0.0002, 7_312, 20_000)])
+def test_a_floor_is_another_way_to_pass(rate: float, least: int, most: int) -> None:
+    """4,224 and 7,312 requests are what the e-value needs with no and with one event."""
+    guarded = ERRORS._replace(floor=0.001)
+    found = {one.purpose: one for one in power.needs(DESIGN._replace(questions=(guarded, CLICKS)), guarded, rate, 0.5)}
+    assert least <= found["floor"].sequential / 2 <= most
+    assert found["floor"].level == 0.025
+    assert ("safe" in found) == (rate > 0)
+
+
+def test_a_rate_next_to_the_floor_is_never_shown_to_be_below_it() -> None:
+    guarded = ERRORS._replace(floor=0.001)
+    assert "floor" not in {one.purpose for one in power.needs(DESIGN, guarded, 0.00099, 0.5)}
+
+
 def test_a_small_split_costs_traffic() -> None:
     assert power.split_cost(0.1) == pytest.approx(2.78, abs=0.01)
     assert power.split_cost(0.5) == 1

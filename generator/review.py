@@ -391,7 +391,7 @@ def _metric(metric: Metric) -> str:
 
 def _objects(facts: Facts) -> Iterator[Words]:
     for path in facts.objects[:_MOST_OBJECTS]:
-        yield (Quote(path.partition("/manifests/")[2]),)
+        yield (Quote(path.split("/", 2)[2].removeprefix("manifests/")),)
     if len(facts.objects) > _MOST_OBJECTS:
         yield (f"{len(facts.objects) - _MOST_OBJECTS} more",)
 

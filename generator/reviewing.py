@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from generator import git, load, meaning, overlaps, repository, restarts, reversal, review, revisions, run, transitions
 from generator.names import isvc, manifest_file
 from generator.problems import Place, Problem, ProblemsError
-from generator.repository import AREAS, environment_file, folder
+from generator.repository import AREAS, environment_file, folder, folders
 from generator.seal import seal
 
 if TYPE_CHECKING:
@@ -261,8 +261,7 @@ def _left(path: str) -> Problem:
 def _files(root: str, environment: str, name: str) -> dict[str, bytes]:
     """Return the manifests of an experiment on disk, by path."""
     found = {}
-    for area in AREAS:
-        place = folder(environment, area, name)
+    for place in folders(environment, name):
         with suppress(OSError):
             for file in sorted(os.listdir(f"{root}/{place}")):
                 with suppress(ProblemsError):

@@ -168,6 +168,21 @@ def test_what_flux_is_told_of_an_experiment_is_compared_with_it(repository: Repo
             assert text.endswith("# edited\n") is edited
 
 
+@pytest.mark.needs("git")
+def test_a_review_names_what_flux_is_told_anew_and_calls_nothing_stale(repository: Repository) -> None:
+    declare(repository, "flux")
+    render(repository)
+    start(repository.root)
+    with repository.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 100, "v2": 0}
+    render(repository)
+    commit(repository.root)
+    done = repository.invoke("review", "--base", "HEAD~1", "--head", "HEAD")
+    assert done.exit_code == 0, done.output
+    told = [line.split()[-1] for line in done.output.splitlines() if "gitops/" in line]
+    assert told == [f"gitops/recommendation-model/kustomization-{OURS}.models.yaml"]
+
+
 def test_names_are_labels_and_no_two_are_alike() -> None:
     """Flux makes them values of a label, and KServe copies labels to pods."""
     words = ("a", "a-b", "b", "b-c", "c", "x" * 40, "y" * 39 + "z", f"{'y' * 38}-z")

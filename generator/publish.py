@@ -115,7 +115,8 @@ def _here(job: Job, said: Message, branch: str, *, push: bool, dry_run: bool) ->
             done = done._replace(commit=commit if draft.files else "")
             if push and commit != seen:
                 with _keeping(own, place, done.commit):
-                    landing = remote.push(shop.top, line.server, commit, line.upstream, seen, *shop.settings)
+                    # Not from the workshop: an address may be relative to the user's work tree.
+                    landing = remote.push(place.top, line.server, commit, line.upstream, seen)
                 if landing == "moved":
                     lost = done.commit or lost
                     _pause(round_)
@@ -259,7 +260,7 @@ def _elsewhere(job: Job, said: Message, repository: str, branch: str, *, dry_run
             if dry_run or not draft.files:
                 return done
             commit = shop.commit(text)
-            if remote.push(shop.top, "origin", commit, ref, seen, *shop.settings) == "landed":
+            if remote.push(shop.top, "origin", commit, ref, seen) == "landed":
                 return done._replace(commit=commit, pushed=True)
             _pause(round_)
         raise PublishError(f"{target} moved {_ROUNDS} times while this ran; run the command again")

@@ -52,13 +52,12 @@ def tip(root: str, remote: str, ref: str) -> str:
     return commit
 
 
-def push(root: str, remote: str, commit: str, ref: str, seen: str, *settings: str) -> Landing:
+def push(root: str, remote: str, commit: str, ref: str, seen: str) -> Landing:
     """Move a ref of the remote on to a commit that was built upon `seen`; tell whether somebody else was faster.
 
-    `settings` are options of git itself. For all else, PushRefusedError with the
-    words of the remote or of a hook here.
+    PushRefusedError with the words of the remote, or of a hook here, for all else.
     """
-    command = (*settings, "push", "--porcelain", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
+    command = ("push", "--porcelain", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
     done = git.attempt(root, *command)
     if not done.status:
         return "landed"

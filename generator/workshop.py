@@ -92,7 +92,7 @@ def beside(place: Checkout, own: str) -> Iterator[Workshop]:
         administration = f"{place.common}/worktrees/{os.path.basename(folder)}"
         checkout.note(own, administration)
         try:
-            git.run(place.top, "worktree", "add", "--quiet", "--detach", "--no-checkout", "--", folder, place.head)
+            _administer(administration, folder, own, place.head)
             yield Workshop(folder, _hooks(place.top))
         finally:
             shutil.rmtree(administration, ignore_errors=True)
@@ -115,6 +115,22 @@ def _folder(own: str) -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _administer(administration: str, folder: str, own: str, commit: str) -> None:
+    """Make what `git worktree add --detach --no-checkout` makes (gitrepository-layout(5), "worktrees"), but at once.
+
+    Git itself begins with a HEAD that names no commit; killed then, it leaves what `git fsck` calls an error.
+    """
+    draft = f"{own}/worktree"
+    os.mkdir(draft)
+    for name, text in (("gitdir", f"{folder}/.git"), ("commondir", "../.."), ("HEAD", commit)):
+        with open(f"{draft}/{name}", "wb") as file:
+            file.write(os.fsencode(f"{text}\n"))
+    with open(f"{folder}/.git", "wb") as file:
+        file.write(os.fsencode(f"gitdir: {administration}\n"))
+    os.makedirs(os.path.dirname(administration), exist_ok=True)
+    os.rename(draft, administration)
 
 
 def _hooks(top: str) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from generator import kserve, names
 
 if TYPE_CHECKING:
-    from generator.model import Environment, Experiment, Metric, Scope, Series
+    from generator.model import Environment, Experiment, Metric, Requests, Scope, Series, Variant
 
 SHORT_WINDOW = "5m"
 LONG_WINDOW = "30m"
@@ -33,6 +33,27 @@ _CHI2_CRITICAL = (
 )  # fmt: skip
 
 
+class Raw(NamedTuple):
+    """A selector of counters, and which value of which label names which variant."""
+
+    selector: str
+    label: str
+    variants: tuple[tuple[str, str], ...]
+
+
+class Counters(NamedTuple):
+    """What a metric counts: `events`, or what is left of `total` without them if `inverted`, over `total`.
+
+    `named` selects whatever there is under the names of `events`, with any labels that the metric asks for left out:
+    where that exists and `events` do not, nothing of the kind has happened yet.
+    """
+
+    events: tuple[Raw, ...]
+    total: tuple[Raw, ...]
+    inverted: bool
+    named: tuple[Raw, ...]
+
+
 class Queries:
     """The expressions of one experiment in one environment."""
 
@@ -46,6 +67,40 @@ class Queries:
         """Requests per second (`rate`) or in the window (`increase`)."""
         counter = self._experiment.requests
         return self._counted(counter.series, counter.scope, function, window)
+
+    def raw_requests(self, requests: Requests | None = None) -> tuple[Raw, ...]:
+        """Select the counters of requests, the experiment's or others, to be counted sample by sample."""
+        counter = requests or self._experiment.requests
+        return self._selectors(counter.series, counter.scope)
+
+    def existing(self, raw: Raw, seconds: int) -> str:
+        """Return one series for each variant that had a sample in the last seconds, whatever its value."""
+        return f"count by ({raw.label}) (count_over_time({raw.selector}[{seconds}s]))"
+
+    def raw(self, metric: Metric) -> Counters:
+        """Select what a metric counts, to be counted sample by sample."""
+        if metric.histogram is None:
+            named = tuple(series._replace(labels=()) for series in metric.events)
+            return Counters(
+                self._selectors(metric.events, metric.scope),
+                self._selectors(metric.total, metric.scope),
+                metric.inverted,
+                self._selectors(named, metric.scope),
+            )
+        count = self._histogram(metric, "_count")
+        if metric.kind == "mean":
+            return Counters(self._histogram(metric, "_sum"), count, inverted=False, named=())
+        within = self._histogram(metric, "_bucket", le_matcher(metric.bound or 0.0))
+        return Counters(within, count, inverted=True, named=())
+
+    def _histogram(self, metric: Metric, suffix: str, *more: str) -> tuple[Raw, ...]:
+        assert metric.histogram is not None  # noqa: S101 (the kind says so; only mypy does not know)
+        matchers = (*_matchers(metric.histogram), *more)
+        return self._raw(metric.histogram.metric + suffix, matchers, metric.scope, self._experiment.variants)
+
+    def _selectors(self, series: tuple[Series, ...], scope: Scope) -> tuple[Raw, ...]:
+        every = self._experiment.variants
+        return tuple(raw for one in series for raw in self._raw(one.metric, _matchers(one), scope, every))
 
     def numerator(self, metric: Metric, function: str, window: str) -> str:
         """Return what is counted or summed: events, requests over the bound, or the sum of a mean."""
@@ -233,57 +288,60 @@ class Queries:
         self, metric: str, matchers: tuple[str, ...], scope: Scope, function: str, window: str
     ) -> list[str]:
         """Rated series with a `variant` label, however the exporter names the variant."""
+        terms = []
+        for raw in self._raw(metric, matchers, scope, self._experiment.serving):
+            term = f"{function}({raw.selector}[{window}])"
+            if raw.label == "variant":
+                terms.append(term)
+            elif scope.kind == "envoy":
+                ((_, variant),) = raw.variants
+                terms.append(f'label_replace({term}, "variant", "{variant}", "", "")')
+            else:
+                pattern = self._service(self._any) if scope.kind == "istio" else "(.*)"
+                terms.append(f'label_replace({term}, "variant", "$1", "{raw.label}", "{pattern}")')
+        return terms
 
-        def rated(*more: str) -> str:
-            return f"{function}({_selected(metric, *more, *matchers)}[{window}])"
+    def _raw(
+        self, metric: str, matchers: tuple[str, ...], scope: Scope, backends: tuple[Variant, ...]
+    ) -> tuple[Raw, ...]:
+        """Select the series of a metric that are of this experiment; `backends` are the route's, in order.
 
-        if scope.kind == "variant":
-            return [rated(self.selector)]
-        variants = "|".join(variant.name for variant in self._experiment.variants)
-        if scope.kind == "label":
-            term = rated(f'{scope.label}=~"{variants}"')
-            if scope.label == "variant":
-                return [term]
-            return [f'label_replace({term}, "variant", "$1", "{scope.label}", "(.*)")']
-        if scope.kind == "istio":
-            return [self._istio(rated, variants)]
-        return self._envoy(rated)
-
-    def _istio(self, rated: _Rated, variants: str) -> str:
-        service = kserve.service(names.isvc(self._experiment.name, f"({variants})"))
-        term = rated(
-            f'destination_service_namespace="{self._environment.namespace}"',
-            f'destination_service_name=~"{service}"',
-        )
-        return f'label_replace({term}, "variant", "$1", "destination_service_name", "{service}")'
-
-    def _envoy(self, rated: _Rated) -> list[str]:
-        """Clusters of the split's own rule; requests of testers, who choose a variant by header, do not count.
-
-        Names are httproute/<namespace>/<route>/rule/<i>/backend/<j> (envoyproxy/gateway: internal/ir/xds.go);
-        the split is the last rule, behind one rule for each variant's header.
+        Envoy's clusters are those of the split's own rule; requests of testers, who choose a variant by header, do not
+        count. They are called httproute/<namespace>/<route>/rule/<i>/backend/<j> (envoyproxy/gateway:
+        internal/ir/xds.go); the split is the last rule, behind one rule for each variant's header.
         """
+        variants = [variant.name for variant in self._experiment.variants]
+        own = tuple((one, one) for one in variants)
+        if scope.kind == "variant":
+            return (Raw(_selected(metric, self.selector, *matchers), "variant", own),)
+        if scope.kind == "label":
+            return (Raw(_selected(metric, f'{scope.label}=~"{"|".join(variants)}"', *matchers), scope.label, own),)
+        if scope.kind == "istio":
+            namespace = f'destination_service_namespace="{self._environment.namespace}"'
+            service = f'destination_service_name=~"{self._service(self._any)}"'
+            named = tuple((self._service(variant), variant) for variant in variants)
+            return (Raw(_selected(metric, namespace, service, *matchers), "destination_service_name", named),)
         route = f"httproute/{self._environment.namespace}/{names.route(self._experiment.name)}"
-        rule = f"{route}/rule/{len(self._experiment.variants)}"
-        return [
-            "label_replace({}, {}, {}, {}, {})".format(
-                rated(f'envoy_cluster_name="{rule}/backend/{index}"'),
-                '"variant"',
-                f'"{variant.name}"',
-                '""',
-                '""',
+        clusters = [f"{route}/rule/{len(variants)}/backend/{index}" for index in range(len(backends))]
+        return tuple(
+            Raw(
+                _selected(metric, f'envoy_cluster_name="{cluster}"', *matchers),
+                "envoy_cluster_name",
+                ((cluster, variant.name),),
             )
-            for index, variant in enumerate(self._experiment.serving)
-        ]
+            for cluster, variant in zip(clusters, backends, strict=True)
+        )
+
+    @property
+    def _any(self) -> str:
+        return f"({'|'.join(variant.name for variant in self._experiment.variants)})"
+
+    def _service(self, variant: str) -> str:
+        return kserve.service(names.isvc(self._experiment.name, variant))
 
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     _Counter = tuple[str, tuple[str, ...]]
-
-    class _Rated(Protocol):
-        def __call__(self, *matchers: str) -> str: ...
 
 
 def _selected(metric: str, *matchers: str) -> str:

@@ -34,8 +34,14 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "batch board builds changes diff interpret markdown meaning message planning printed problems"
-    " publish report repository resources reviewing revisions rules run scaffold status timetable",
+    "commands": "batch board builds changes diff examine git history interpret ledger markdown meaning message"
+    " planning printed problems prometheus publish report repository resources reviewing revisions rules"
+    " run scaffold status timetable verdicts",
+    "verdicts": "report",
+    "examine": "analysis counting ledger problems queries",
+    "ledger": "analysis problems",
+    "counting": "analysis",
+    "prometheus": "problems report",
     "board": "report wording",
     "timetable": "planning",
     "status": "git history interpret problems repository run stages",
@@ -130,7 +136,9 @@ TOUCH_THE_DISK = {
     "freshness",
     "git",
     "history",
+    "ledger",
     "load",
+    "prometheus",
     "pipeline",
     "render",
     "repository",

@@ -15,5 +15,6 @@ COMMANDS = {
     "review": "Say what a change does to users.",
     "publish": "Commit experiments and what is rendered from them.",
     "plan": "Say how long an experiment takes.",
+    "analyze": "Say what an experiment shows.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

@@ -1,0 +1,91 @@
+"""`penstock analyze`: say what an experiment shows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from generator.commands.selection import chosen, target
+from generator.problems import PenstockError
+
+if TYPE_CHECKING:
+    from generator.model import Environment
+    from generator.prometheus import Client
+
+
+@click.command()
+@target
+@click.option("--branch", default="", help="Branch that is deployed, if neither environment nor remote says.")
+@click.option("--evidence", is_flag=True, help="Compute the verdict from the recorded evidence; ask no Prometheus.")
+@click.option("--record/--no-record", default=False, help="Add what was counted to the evidence in the repository.")
+@click.option(
+    "--until", default="", metavar="TIME", help="As of this time, like 2026-11-21T12:00:00Z; now if left out."
+)
+@click.option("-o", "--output", type=click.Choice(("text", "json", "markdown")), default="text", help="Form.")
+def command(
+    name: str,
+    environment: str,
+    directory: str,
+    branch: str,
+    until: str,
+    output: str,
+    *,
+    evidence: bool,
+    record: bool,
+) -> None:
+    """Say what an experiment shows.
+
+    Counts what Prometheus has scraped since the evidence that is recorded already, and judges all of it. The exit code
+    is the verdict: 0 promote, 1 rollback, 4 continue, 5 inconclusive, 6 invalid; 2 and 3 are errors of usage and of
+    what could not be found out.
+    """
+    if evidence and record:
+        raise click.UsageError("--evidence asks no Prometheus, so there is nothing to --record")
+    from generator import examine, git, history, interpret, ledger, verdicts  # noqa: PLC0415 (start-up time)
+
+    at = _time(until)
+    inventory, _ = chosen(directory, (environment,), (name,))
+    place = interpret.environment(inventory.root, environment)
+    reading = interpret.experiment(
+        inventory.root, place.environment, place.document, name, in_base=name in inventory.base
+    )
+    gitops = place.environment.gitops
+    ref = git.deployed(inventory.root, branch or (gitops.branch if gitops else ""))
+    key = (environment, name)
+    life = history.lives(inventory.root, ref, [key], int(time.time())).get(key)
+    client = None if evidence else _client(place.environment, inventory.root)
+    examined = examine.examine(inventory.root, reading.experiment, place.environment, life, at, client)
+    click.echo(verdicts.written(examined, output), nl=False)
+    if record and examined.look and examined.sound:
+        ledger.append(inventory.root, examined.ledger, examined.look)
+        click.echo(f"recorded {len(examined.look.windows)} windows in {examined.ledger.file}", err=True)
+    elif record:
+        why = "nothing new is complete" if examined.sound else "counts that cannot be trusted are no evidence"
+        click.echo(f"recorded nothing: {why}", err=True)
+    sys.exit(verdicts.EXIT_CODES[examined.verdict.decision])
+
+
+def _client(environment: Environment, root: str) -> Client:
+    from generator.prometheus import Client  # noqa: PLC0415 (start-up time)
+    from generator.repository import environment_file  # noqa: PLC0415
+
+    file = environment_file(environment.name)
+    if environment.prometheus is None:
+        raise PenstockError(
+            f"{file}: no Prometheus is declared; add spec.prometheus.url, or use --evidence with what is recorded"
+        )
+    return Client(environment.prometheus, root, file)
+
+
+def _time(text: str) -> int:
+    if not text:
+        return int(time.time())
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time like 2026-11-21T12:00:00Z", param_hint="--until") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

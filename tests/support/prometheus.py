@@ -242,10 +242,10 @@ class Sample(NamedTuple):
 
 
 class Server:
-    """A running Prometheus."""
+    """A running Prometheus, which listens at `address`."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
 
     def query(self, expr: str, at: float | None = None) -> list[Sample]:
         """Return an instant vector; a warning of the server's is an assertion."""
@@ -291,7 +291,7 @@ class Server:
         return answer
 
     def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection(self.address, timeout=_PATIENCE)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             connection.request(method, path, urlencode(form or {}), headers)

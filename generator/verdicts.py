@@ -1,5 +1,7 @@
 """Examinations as text, Markdown and JSON: every word that users and jobs read of a verdict.
 
+Of all that is written only warnings may hold words of others: names have no character that Markdown reads.
+
 Exit codes of a decision never change: 0 is yes, 1 is no, 2 and 3 are what they are of every command.
 """
 
@@ -11,6 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from generator.markdown import code
 from generator.report import printable
 
 if TYPE_CHECKING:
@@ -52,30 +55,25 @@ def _text(examined: Examination) -> str:
 def _markdown(examined: Examination) -> str:
     verdict = examined.verdict
     lines = [
-        f"### {_escaped(examined.experiment.name)} in {_escaped(examined.environment)}: {verdict.decision}",
+        f"### {examined.experiment.name} in {examined.environment}: {verdict.decision}",
         "",
-        _escaped(verdict.reason),
+        verdict.reason,
         "",
     ]
     if verdict.rows:
         lines += [
             _line(_HEAD),
             _line(["---"] * len(_HEAD)),
-            *(_line(map(_escaped, _cells(row))) for row in verdict.rows),
+            *(_line(_cells(row)) for row in verdict.rows),
         ]
         lines.append("")
-    lines += [f"- {_escaped(fact)}" for fact in _facts(examined)]
-    lines += [f"- **warning**: {_escaped(warning)}" for warning in verdict.warnings]
+    lines += [f"- {fact}" for fact in _facts(examined)]
+    lines += [f"- **warning**: {code(warning)}" for warning in verdict.warnings]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    """Take from text of others every meaning that Markdown and GitHub give it: markup, links, mentions, HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", text).replace("@", "@\u200b")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

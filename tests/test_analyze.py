@@ -122,12 +122,12 @@ def test_counts_are_whole_and_lose_only_what_no_scrape_saw(tmp_path: Path) -> No
         windows = found.windows()
     for stage, start, end, requests, events in windows:
         for variant in ("v1", "v2"):
-            truth = found.world.count(variant, start, end)
+            truth = found.world.counted(variant, start, end)
             counted = (requests[variant], events["errors"][variant][0], events["clicks"][variant][0])
             assert counted == truth, (stage, start - BEGIN, variant)
             assert events["errors"][variant][1] == events["clicks"][variant][1] == truth[0]
     assert {window[0] for window in windows} == {0, 1}
-    assert [window[1] - BEGIN for window in windows if window[0] == 1][0] == 3 * HOUR + 120
+    assert next(window[1] - BEGIN for window in windows if window[0] == 1) == 3 * HOUR + 120
     assert not [window for window in windows if window[0] == 0 and window[2] > CHANGED]
     assert said["quality"]["resets"] == {"v1": 1}
     assert 0 < sum(found.world.lost.values()) < 4 * 3 * INTERVAL * 2

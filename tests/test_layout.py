@@ -38,6 +38,7 @@ MAY_IMPORT = {
     " planning printed problems prometheus publish report repository resources reviewing revisions rules"
     " run scaffold status timetable verdicts",
     "verdicts": "report",
+    "verdicts": "markdown report",
     "examine": "analysis counting ledger problems queries",
     "ledger": "analysis problems",
     "counting": "analysis",

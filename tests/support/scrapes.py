@@ -43,7 +43,7 @@ class World(NamedTuple):
     lost: dict[str, int]
     text: list[str]
 
-    def count(self, variant: str, start: float, end: float) -> tuple[int, int, int]:
+    def counted(self, variant: str, start: float, end: float) -> tuple[int, int, int]:
         """Count requests, errors and clicks of a variant that were scraped after `start` and up to `end`."""
         found = [one.events for one in self.seen if one.variant == variant and start < one.at <= end]
         requests, errors, clicks = map(sum, zip(*found, strict=True)) if found else (0, 0, 0)
@@ -62,7 +62,7 @@ def simulate(
     lost: dict[str, int] = {}
     text: list[str] = []
     for index, pod in enumerate(pods):
-        draw = random.Random(pod.name)
+        draw = random.Random(pod.name)  # noqa: S311 (a simulation, the same each time)
         counts, unseen, owed = [0, 0, 0], [0, 0, 0], 0.0
         for at in range(pod.born, pod.died):
             if at in pod.restarts:

@@ -37,7 +37,6 @@ MAY_IMPORT = {
     "commands": "batch board builds changes diff examine git history interpret ledger markdown meaning message"
     " planning printed problems prometheus publish report repository resources reviewing revisions rules"
     " run scaffold status timetable verdicts",
-    "verdicts": "report",
     "verdicts": "markdown report",
     "examine": "analysis counting ledger problems queries",
     "ledger": "analysis problems",

@@ -47,7 +47,7 @@ _ALWAYS = {"LC_ALL": "C", "LANGUAGE": "", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIO
 _REMEDIES = (
     ("not a git repository", "run `git init` there, or name another folder with -C"),
     ("dubious ownership", "run `git config --global --add safe.directory` with the folder that git names"),
-    ("index.lock", "another git works there: let it finish, or remove the lock that a killed one left"),
+    (".lock'", "another git works there: let it finish, or remove the lock that a killed one left"),
     ("could not read Username", "give git credentials for the remote, for example through a credential helper"),
     ("Permission denied", "give this user access to it"),
     ("shallow", "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in CI"),

@@ -623,6 +623,34 @@ def test_a_lock_that_another_git_left(ours: Repository, monkeypatch: pytest.Monk
     assert status(ours) == ""
 
 
+@pytest.mark.parametrize(
+    ("lock", "text"),
+    [("index.lock", b"held by penstock publish\n"), ("HEAD.lock", b""), ("refs/heads/main.lock", b"")],
+)
+def test_a_lock_that_a_killed_run_left(ours: Repository, lock: str, text: bytes) -> None:
+    """The journal of a killed run tells its locks from those of others."""
+    folder = ours.root / ".git"
+    (folder / lock).write_bytes(text)
+    (folder / "penstock").mkdir()
+    (folder / "penstock/journal").write_bytes(os.fsencode(f"{folder / lock}\0"))
+    shift(ours, 40)
+    send(ours)
+    assert status(ours) == ""
+    assert not (folder / lock).exists()
+    assert not (folder / "penstock").exists()
+
+
+def test_a_lock_of_the_branch_that_another_git_left(ours: Repository) -> None:
+    lock = ours.root / ".git/refs/heads/main.lock"
+    lock.write_bytes(b"")
+    shift(ours, 40)
+    with pytest.raises(PenstockError, match=r"git update-ref in .*main.lock': File exists"):
+        send(ours)
+    lock.unlink()
+    send(ours)
+    assert status(ours) == ""
+
+
 # Another repository.
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator import pipeline, run, tree
+from generator import pipeline, run
 from generator.batch import compiled
 from generator.readback import Reader
 from generator.render import Templates
-from generator.repository import AREAS, folder
-from generator.seal import seal
 
 if TYPE_CHECKING:
     from generator.pipeline import Build, Site
@@ -39,11 +37,3 @@ class Builds:
             reader=self._reader,
             today=self._options.today,
         )
-
-    def stale(self, environment: str, name: str, build: Build) -> list[str]:
-        """Return the committed manifests that are not what the build says, by path."""
-        sealed = {one.planned.path: seal(one.planned.source, one.text) for one in build.manifests}
-        owned = tuple(folder(environment, area, name) for area in AREAS)
-        changes, problems = tree.compare(self._state.root, owned, sealed)
-        found = {change.path for change in changes if change.action != tree.SAME}
-        return sorted(found | {problem.place.file for problem in problems})

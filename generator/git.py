@@ -8,13 +8,14 @@ a terminal. Values of users go behind `--end-of-options` or `--`, or through `re
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
@@ -68,17 +69,21 @@ class Finished(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a folder of a commit holds under a name: Git's mode in octal digits, and the object's name."""
+    """What a folder of a commit holds under a name: Git's mode in octal digits, and the object's name in bytes."""
 
-    mode: str
-    id: str
+    mode: bytes
+    id: bytes
 
 
 class Objects:
     """Objects of the repository of `root`, all by one git process, for as long as the context lasts."""
 
+    # A tree is a row of modes, names, and names of objects in 20 bytes, or in 32 of SHA-256 (git: tree-walk.c).
+    _entries: Final = {2 * size: re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
+
     def __init__(self, root: str) -> None:
         self._root = root
+        self._folders: dict[bytes, dict[str, Entry]] = {}
         self._process = _started(root, ("cat-file", "--batch"), {})
 
     def __enter__(self) -> Self:
@@ -95,24 +100,32 @@ class Objects:
             raise _no_commit(self._root, revision)
         return found[0]
 
-    def folder(self, name: str) -> dict[str, Entry]:
-        """Return what lies in a tree, by name; empty if there is no such tree. `<commit>:./` is that of `root`."""
+    def top(self, commit: str) -> dict[str, Entry]:
+        """Return what lies in the folder `root` of a commit, by name; empty if it has no such folder."""
+        return self._folder(f"{commit}:./")
+
+    def folder(self, entry: Entry) -> dict[str, Entry]:
+        """Return what lies in a folder, by name; one that two commits share is read once."""
+        if entry.id not in self._folders:
+            self._folders[entry.id] = self._folder(entry.id.hex())
+        return self._folders[entry.id]
+
+    def _folder(self, name: str) -> dict[str, Entry]:
         found = self._get(name)
         if found is None or found[1] != "tree":
             return {}
-        entries = {}
-        data, start, size = found[2], 0, len(found[0]) // 2
-        while start < len(data):
-            space, end = data.index(b" ", start), data.index(b"\0", start)
-            mode, start = data[start:space].decode(), end + 1 + size
-            entries[os.fsdecode(data[space + 1 : end])] = Entry(mode, data[end + 1 : start].hex())
-        return entries
+        entry = self._entries[len(found[0])]
+        return {
+            file.decode("utf-8", "surrogateescape"): Entry(mode, id_) for mode, file, id_ in entry.findall(found[2])
+        }
 
-    def blob(self, name: str) -> bytes:
+    def blob(self, entry: Entry) -> bytes:
         """Return a file's bytes; GitError if a clone lacks it."""
-        found = self._get(name)
+        found = self._get(entry.id.hex())
         if found is None:
-            raise GitError(f"the object {name} is missing in {self._root}; run `git fetch`, then the command again")
+            raise GitError(
+                f"the object {entry.id.hex()} is missing in {self._root}; run `git fetch`, then the command again"
+            )
         return found[2]
 
     def text(self, name: str) -> bytes | None:
@@ -169,6 +182,19 @@ def together(root: str, *commands: Sequence[str]) -> list[bytes]:
         if done.status:
             raise failure(root, arguments, done)
     return [done.out for done in finished]
+
+
+def later(root: str, *arguments: str) -> Callable[[], bytes]:
+    """Start a command that only reads; return what waits for it, and returns what it prints, as `run` does."""
+    running = _started(root, arguments, {})
+
+    def wait() -> bytes:
+        done = _finished(running, b"")
+        if done.status:
+            raise failure(root, arguments, done)
+        return done.out
+
+    return wait
 
 
 def failure(root: str, arguments: Iterable[str], done: Finished) -> GitError:

@@ -39,7 +39,10 @@ def document(report: Report, limit: int = LIMIT) -> str:
     for noun, parts in (("picture", pictures), ("table", tables), ("sentence", sentences), ("problem", problems)):
         number = 0
         while room < 0 and parts:
-            room += len(parts.popitem()[1].encode())
+            name, text = parts.popitem()
+            room += len(text.encode())
+            if noun in {"picture", "table"} and name not in tables and name not in pictures:
+                room += len(_folded(name, "").encode())
             number += 1
         if number:
             cut.append(f"{number} {noun}{'s' if number > 1 else ''}")
@@ -65,11 +68,13 @@ def _page(
     ends = f"\nFrom {code(report.base)} to {code(report.head)}.\n"
     listed = (f"\n**{said}**\n\n" if said else "\n") + "".join(problems.values()) + unknown if said or unknown else ""
     folded = "".join(
-        f"\n<details><summary><code>{_html(name)}</code></summary>\n\n{tables.get(name, '')}{pictures.get(name, '')}"
-        "\n</details>\n"
-        for name in dict.fromkeys([*tables, *pictures])
+        _folded(name, tables.get(name, "") + pictures.get(name, "")) for name in dict.fromkeys([*tables, *pictures])
     )
     return f"{head}{''.join(sentences.values())}{listed}{notice}{folded}{ends}"
+
+
+def _folded(name: str, text: str) -> str:
+    return f"\n<details><summary><code>{_html(name)}</code></summary>\n\n{text}\n</details>\n"
 
 
 def title(report: Report) -> str:

@@ -103,7 +103,7 @@ class _Reader:
     def side(self, environment: str, name: str) -> Side | None:
         """Return an experiment; None if it is not declared, or wrong."""
         place = self.place(environment)
-        if place is None or not self.state.sources(environment, name):
+        if place is None or not self.state.declares(environment, name):
             return None
         in_base = name in self.state.base
         try:
@@ -115,7 +115,7 @@ class _Reader:
 
 
 def _experiment(before: _Reader, after: _Reader, environment: str, name: str) -> ExperimentChange:
-    declared = [bool(reader.state.sources(environment, name)) for reader in (before, after)]
+    declared = [reader.state.declares(environment, name) for reader in (before, after)]
     old, new = before.side(environment, name), after.side(environment, name)
     found: tuple[Difference, ...] = ()
     if declared != [bool(old), bool(new)]:

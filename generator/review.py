@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import capacity
 from generator.diff import traffic, value
 from generator.repository import experiment_file
 from generator.transitions import span
@@ -17,7 +16,6 @@ from generator.wording import dotted, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from generator.capacity import Capacity
     from generator.differences import Difference
     from generator.meaning import EnvironmentChange, ExperimentChange
     from generator.model import Experiment, Metric, Rollout, Step
@@ -147,9 +145,13 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
 
 def _unsaid(facts: Facts) -> Iterator[Words]:
     """Say what differs where no field does."""
-    areas = {path.split("/")[3] for path in facts.objects}
-    told = {"models": "its InferenceServices", "traffic": "its route", "monitoring": "what measures it"}
-    said = [words for area, words in told.items() if area in areas]
+    told = {
+        "/models/": "its InferenceServices",
+        "/traffic/": "its route",
+        "/monitoring/": "what measures it",
+        "/gitops/": "what applies it",
+    }
+    said = [words for area, words in told.items() if any(area in path for path in facts.objects)]
     if said:
         yield (f"no field of it changes, but what is rendered does: {' and '.join(said)}",)
     elif facts.stale:
@@ -315,13 +317,20 @@ def _pods(pods: Pods) -> Words:
 
 
 def _capacity(change: ExperimentChange) -> tuple[Words, ...]:
-    before, after = (capacity.of(side.experiment if side else None) for side in (change.before, change.after))
-    said = ", ".join(capacity.words(before, after))
-    silent: Capacity = after if change.after else before
-    words: list[Words] = [(said or "as before",)]
-    if silent.silent and said:
-        words.append((f"not counted: {', '.join(silent.silent)} leaves requests to its runtime",))
+    before, after = (side.experiment if side else None for side in (change.before, change.after))
+    if before and after and _demands(before) == _demands(after):
+        return (("as before",),)
+    from generator import capacity  # noqa: PLC0415 (start-up time: most changes need no sums)
+
+    words: list[Words] = [(", ".join(capacity.words(capacity.of(before), capacity.of(after))) or "as before",)]
+    silent = capacity.of(after or before).silent
+    if silent:
+        words.append((f"not counted: what runtimes request for {', '.join(silent)} by themselves",))
     return tuple(words)
+
+
+def _demands(experiment: Experiment) -> list[object]:
+    return [(one.name, one.requests, one.replicas) for one in experiment.variants]
 
 
 def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> Iterator[Words]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from generator import git, load, meaning, overlaps, repository, restarts, reversal, review, revisions, run, transitions
 from generator.names import isvc, manifest_file
 from generator.problems import Place, Problem, ProblemsError
-from generator.repository import AREAS, environment_file, folder, folders
+from generator.repository import AREAS, environment_file, folder
 from generator.seal import seal
 
 if TYPE_CHECKING:
@@ -155,18 +154,20 @@ class _Inspection:
         return self._seen[key]
 
     def _compared(self, change: ExperimentChange, key: Key, fresh: set[Key]) -> _Made:
-        before = self._manifests(self._found.before, change.before, change.former or change.name)
-        stale: tuple[str, ...] = ()
+        before = self._manifests(change)
+        committed = self._found.manifests(self._found.after, *key)
+        after = committed
         if change.after is None:
-            after: dict[str, bytes] = {}
-            stale = tuple(self._left(*key))
-        elif key in fresh:
-            after = _files(self._root, *key)
-        else:
+            after = {}
+        elif key not in fresh:
             build = self._builder(self._found.after).build(*key)
             self._problems += build.problems
-            stale = tuple(self._builder(self._found.after).stale(*key, build))
             after = _sealed(build)
+        stale = tuple(
+            sorted(path for path in committed.keys() | after.keys() if committed.get(path) != after.get(path))
+        )
+        if change.kind == "unreadable":
+            return _Made(None, (), None, stale)
         old, new = (
             _services(change.before, change.former or change.name, before),
             _services(change.after, key[1], after),
@@ -190,22 +191,15 @@ class _Inspection:
             self._builds[state.root] = builds.Builds(state, self._options)
         return self._builds[state.root]
 
-    def _left(self, environment: str, name: str) -> list[str]:
-        """Return folders of manifests that are left of an experiment that is declared no more."""
-        entries = self._found.after.manifests.get((environment, name), ())
-        places = [folder(environment, area, name) for area in AREAS]
-        if self._found.after.commit:
-            return [place for place, entry in zip(places, entries, strict=False) if entry]
-        return [place for place in places if os.path.isdir(f"{self._root}/{place}")]
-
-    def _manifests(self, state: State, side: Side | None, name: str) -> dict[str, bytes]:
-        """Return the manifests of an experiment as committed, by path; as they would be rendered if none is."""
-        if side is None:
+    def _manifests(self, change: ExperimentChange) -> dict[str, bytes]:
+        """Return the manifests before as committed, by path; as they would be rendered if none is."""
+        name = change.former or change.name
+        if change.before is None:
             return {}
-        found = _files(state.root, side.environment.name, name)
+        found = self._found.manifests(self._found.before, change.environment, name)
         if not found:
             with suppress(ProblemsError):
-                found = _sealed(self._builder(state).build(side.environment.name, name))
+                found = _sealed(self._builder(self._found.before).build(change.environment, name))
         return found
 
     def _lives(self, changes: Iterable[ExperimentChange]) -> tuple[dict[Key, Life], bool]:
@@ -254,19 +248,8 @@ def _stale(path: str) -> Problem:
 
 
 def _left(path: str) -> Problem:
-    message = "these manifests are left of an experiment that is declared no more: they would still be applied"
-    return Problem("PS708", Place(path), message, "run `penstock render`, or delete the folder with its environment")
-
-
-def _files(root: str, environment: str, name: str) -> dict[str, bytes]:
-    """Return the manifests of an experiment on disk, by path."""
-    found = {}
-    for place in folders(environment, name):
-        with suppress(OSError):
-            for file in sorted(os.listdir(f"{root}/{place}")):
-                with suppress(ProblemsError):
-                    found[f"{place}/{file}"] = load.read(root, f"{place}/{file}")
-    return found
+    message = "this manifest is left of an experiment that is declared no more: it would still be applied"
+    return Problem("PS708", Place(path), message, "run `penstock render`, or delete it with its environment")
 
 
 def _sealed(build: Build) -> dict[str, bytes]:
@@ -294,5 +277,5 @@ def _serving(side: Side | None, services: dict[str, Any], manifests: dict[str, b
     if side is None:
         return None
     traffic = {one.name: one.traffic for one in side.experiment.variants}
-    routes = {path: text for path, text in manifests.items() if path.split("/")[3] == "traffic"}
+    routes = {path: text for path, text in manifests.items() if "/traffic/" in path}
     return reversal.Serving(side.experiment.hostname, traffic, services, routes)

@@ -8,8 +8,8 @@ experiments of which ten changed cost ten.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from generator import git, repository
 from generator.git import Entry
@@ -25,14 +25,15 @@ from generator.repository import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 WORKING_TREE = ""
 """The name of the working tree among revisions: no commit is called so."""
 
+_Key = TypeVar("_Key")
 _TEMPLATES = "templates"
-_FILES = ("100644", "100755")
-_DISK = Entry("", "")  # equal to nothing that a commit holds
+_FILES = (b"100644", b"100755")
+_DISK = Entry(b"", b"")  # equal to nothing that a commit holds
 
 
 class State(NamedTuple):
@@ -47,27 +48,26 @@ class State(NamedTuple):
     environments: dict[str, Entry]
     base: dict[str, Entry]
     experiments: dict[tuple[str, str], Entry]
-    manifests: dict[tuple[str, str], tuple[Entry | None, ...]]
+    manifests: dict[str, tuple[dict[str, Entry], ...]]
     templates: Entry | None
 
-    def sources(self, environment: str, name: str) -> tuple[Entry | None, ...]:
-        """Return what the experiment is made of; empty if it is not declared."""
-        own = self.experiments.get((environment, name))
-        if own is None or environment not in self.environments:
-            return ()
-        return own, self.base.get(name), self.environments[environment], self.templates
+    def declares(self, environment: str, name: str) -> bool:
+        """Tell whether there is such an experiment."""
+        return (environment, name) in self.experiments and environment in self.environments
 
 
 class Comparison(NamedTuple):
     """Two states, and the experiments (environment, name) that may differ, in order.
 
-    `environments` are those whose own file differs, or that one of the states lacks.
+    `environments` are those whose own file differs, or that one of the states lacks. `manifests` reads what a state has
+    of an experiment's manifests, by path.
     """
 
     before: State
     after: State
     affected: tuple[tuple[str, str], ...]
     environments: tuple[str, ...]
+    manifests: Callable[[State, str, str], dict[str, bytes]]
 
 
 @contextmanager
@@ -79,12 +79,17 @@ def compared(root: str, base: str, head: str = WORKING_TREE, only: Iterable[str]
     import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
 
     with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
-        before = _state(objects, objects.commit(base), f"{private}/before")
+        commit = objects.commit(base)
         if head == WORKING_TREE:
-            after = _working_tree(root, before, _state(objects, objects.commit("HEAD"), root))
+            changed = _changed(root, commit)
+            before = _state(objects, commit, f"{private}/before")
+            after = _working_tree(root, before, _state(objects, objects.commit("HEAD"), root), changed())
         else:
+            before = _state(objects, commit, f"{private}/before")
             after = _state(objects, objects.commit(head), f"{private}/after")
-        found = _comparison(before, after, frozenset(only))
+        found = Comparison(
+            before, after, *_differing(before, after, frozenset(only)), lambda *of: _manifests(objects, *of)
+        )
         for state in (before, after):
             if state.commit:
                 _lay_out(objects, state, found)
@@ -106,13 +111,13 @@ def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
 
 
 def _state(objects: git.Objects, commit: str, root: str) -> State:
-    top = objects.folder(f"{commit}:./")
+    top = objects.top(commit)
     environments: dict[str, Entry] = {}
     base: dict[str, Entry] = {}
     experiments: dict[tuple[str, str], Entry] = {}
-    manifests: dict[tuple[str, str], tuple[Entry | None, ...]] = {}
+    manifests: dict[str, tuple[dict[str, Entry], ...]] = {}
     for name, entry in _inside(objects, top, ENVIRONMENTS).items():
-        inner = objects.folder(entry.id) if _is_folder(entry) and not name.startswith(".") else {}
+        inner = objects.folder(entry) if _is_folder(entry) and not name.startswith(".") else {}
         files = {file[:-5]: one for file, one in _inside(objects, inner, "experiments").items() if _declares(file)}
         if name == BASE:
             base = files
@@ -121,92 +126,129 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
         if "environment.yaml" in inner:
             environments[name] = inner["environment.yaml"]
         rendered = _inside(objects, inner, "manifests")
-        areas = [_inside(objects, rendered, area) for area in AREAS]
         delivered = _inside(objects, inner, DELIVERY)
-        areas.append(delivered if LISTING in delivered else {})
-        manifests |= {
-            (name, one): tuple(area.get(one) for area in areas) for one in {one for area in areas for one in area}
-        }
+        areas = [_inside(objects, rendered, area) for area in AREAS]
+        manifests[name] = (*areas, delivered if LISTING in delivered else {})
     return State(root, commit, environments, base, experiments, manifests, top.get(_TEMPLATES))
 
 
 def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[str, Entry]:
-    return objects.folder(parent[name].id) if name in parent and _is_folder(parent[name]) else {}
+    return objects.folder(parent[name]) if name in parent and _is_folder(parent[name]) else {}
 
 
 def _is_folder(entry: Entry) -> bool:
-    return entry.mode == "40000"
+    return entry.mode == b"40000"
 
 
 def _declares(file: str) -> bool:
     return file.endswith(".yaml") and not file.startswith(".")
 
 
-def _working_tree(root: str, before: State, committed: State) -> State:
+def _changed(root: str, commit: str) -> Callable[[], frozenset[str]]:
+    """Start to ask which sources differ on disk from a commit; return what waits for the answer."""
+    places = ("experiments/*.yaml", "environment.yaml")
+    wait = git.later(
+        root,
+        *("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative", "--name-only", "-z", commit, "--"),
+        f":(glob){_TEMPLATES}/**",
+        *(f":(glob){ENVIRONMENTS}/*/{place}" for place in places),
+    )
+    return lambda: frozenset(map(os.fsdecode, wait().split(b"\0")))
+
+
+def _working_tree(root: str, before: State, committed: State, changed: frozenset[str]) -> State:
     """Return what is on disk. Where it differs from the commit `before`, the entry is one that no commit holds.
 
     Manifests count as `committed`: whether those on disk are up to date is what rendering tells.
     """
-    places = ("experiments/*.yaml", "environment.yaml")
-    done = git.run(
-        root,
-        *("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative", "--name-only", "-z", before.commit),
-        *("--", f":(glob){_TEMPLATES}/**", *(f":(glob){ENVIRONMENTS}/*/{place}" for place in places)),
-    )
-    changed = {*map(os.fsdecode, done.split(b"\0"))}
-    own = any(path.startswith(f"{_TEMPLATES}/") for path in changed)
     here = repository.take(root)
-    return State(
-        root,
-        WORKING_TREE,
-        {
-            name: _on_disk(before.environments.get(name), environment_file(name) in changed)
-            for name in here.environments
-        },
-        {name: _on_disk(before.base.get(name), experiment_file(BASE, name) in changed) for name in here.base},
-        {
-            (place, name): _on_disk(before.experiments.get((place, name)), experiment_file(place, name) in changed)
-            for place, names in here.environments.items()
-            for name in names
-        },
-        committed.manifests,
-        _on_disk(before.templates, own) if os.path.isdir(f"{root}/{_TEMPLATES}") else None,
-    )
+    environments = {name: before.environments.get(name, _DISK) for name in here.environments}
+    base = {name: before.base.get(name, _DISK) for name in here.base}
+    declared = [(place, name) for place, names in here.environments.items() for name in names]
+    experiments = {key: before.experiments.get(key, _DISK) for key in declared}
+    templates = (before.templates or _DISK) if os.path.isdir(f"{root}/{_TEMPLATES}") else None
+    for path in changed:
+        match path.split("/"):
+            case ["templates", *_] if templates:
+                templates = _DISK
+            case [_, place, "environment.yaml"] if place in environments:
+                environments[place] = _DISK
+            case [_, "base", _, file] if file[:-5] in base:
+                base[file[:-5]] = _DISK
+            case [_, place, _, file] if (place, file[:-5]) in experiments:
+                experiments[place, file[:-5]] = _DISK
+    return State(root, WORKING_TREE, environments, base, experiments, committed.manifests, templates)
 
 
-def _on_disk(entry: Entry | None, changed: bool) -> Entry:
-    return _DISK if changed or entry is None else entry
-
-
-def _comparison(before: State, after: State, only: frozenset[str]) -> Comparison:
-    affected = {
-        place
-        for place in before.experiments.keys() | after.experiments.keys()
-        if before.sources(*place) != after.sources(*place)
-        or (after.sources(*place) and before.manifests.get(place) != after.manifests.get(place))
-    }
-    environments = {
-        name
-        for name in before.environments.keys() | after.environments.keys()
-        if before.environments.get(name) != after.environments.get(name)
-    }
-    return Comparison(
-        before,
-        after,
-        tuple(sorted(place for place in affected if not only or place[0] in only)),
+def _differing(
+    before: State, after: State, only: frozenset[str]
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the experiments that may differ, and the environments of which the own file does."""
+    environments = _unequal(before.environments, after.environments)
+    base = _unequal(before.base, after.base)
+    everything = before.experiments.keys() | after.experiments.keys()
+    affected = _unequal(before.experiments, after.experiments)
+    if before.templates != after.templates:
+        affected = everything
+    elif environments or base:
+        affected = affected | {key for key in everything if key[0] in environments or key[1] in base}
+    affected = affected | _rendered(before, after)
+    return (
+        tuple(
+            sorted(
+                key
+                for key in affected
+                if (before.declares(*key) or after.declares(*key)) and (not only or key[0] in only)
+            )
+        ),
         tuple(sorted(name for name in environments if not only or name in only)),
     )
 
 
+def _unequal(one: dict[_Key, Entry], other: dict[_Key, Entry]) -> set[_Key]:
+    return {key for key, _ in one.items() ^ other.items()} if one is not other else set()
+
+
+def _rendered(before: State, after: State) -> set[tuple[str, str]]:
+    """Return the experiments that both states declare, and whose manifests differ."""
+    none: tuple[dict[str, Entry], ...] = ({},) * (len(AREAS) + 1)
+    return {
+        (place, name)
+        for place in before.manifests.keys() | after.manifests.keys()
+        for one, other in zip(before.manifests.get(place, none), after.manifests.get(place, none), strict=True)
+        for name in _unequal(one, other)
+        if after.declares(place, name)
+    }
+
+
+def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:
+    """Return regular files in the folders of an experiment's manifests, by path."""
+    found: dict[str, bytes] = {}
+    places = folders(environment, name)
+    if state.commit == WORKING_TREE:
+        kept = places if repository.delivered(state.root, environment) else places[:-1]
+        return {path: text for place in kept for path, text in _on_disk(state.root, place)}
+    for place, area in zip(places, state.manifests.get(environment, ()), strict=False):
+        inner = objects.folder(area[name]) if name in area and _is_folder(area[name]) else {}
+        found |= {f"{place}/{file}": objects.blob(one) for file, one in inner.items() if one.mode in _FILES}
+    return found
+
+
+def _on_disk(root: str, place: str) -> Iterator[tuple[str, bytes]]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for entry in os.scandir(f"{root}/{place}"):
+            if entry.is_file(follow_symlinks=False):
+                with open(entry.path, "rb") as file:
+                    yield f"{place}/{entry.name}", file.read()
+
+
 def _lay_out(objects: git.Objects, state: State, found: Comparison) -> None:
-    """Write what the affected experiments are made of, and their manifests, into the state's private folder."""
+    """Write what the affected experiments are made of into the state's private folder."""
     os.makedirs(state.root, mode=0o700)
     for environment in sorted({place[0] for place in found.affected} | {*found.environments}):
         _write(objects, state.root, environment_file(environment), state.environments.get(environment))
     for environment, name in found.affected:
         _write(objects, state.root, experiment_file(environment, name), state.experiments.get((environment, name)))
-        for place, entry in zip(folders(environment, name), state.manifests.get((environment, name), ()), strict=False):
-            _write(objects, state.root, place, entry)
     for name in sorted({place[1] for place in found.affected}):
         _write(objects, state.root, experiment_file(BASE, name), state.base.get(name))
     _write(objects, state.root, _TEMPLATES, state.templates)
@@ -221,9 +263,9 @@ def _write(objects: git.Objects, root: str, path: str, entry: Entry | None) -> N
     if entry is None or {"", ".", ".."} & {*path.split("/")}:
         return
     if _is_folder(entry):
-        for name, one in objects.folder(entry.id).items():
+        for name, one in objects.folder(entry).items():
             _write(objects, root, f"{path}/{name}", one)
     elif entry.mode in _FILES:
         os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
         with open(f"{root}/{path}", "xb") as file:
-            file.write(objects.blob(entry.id))
+            file.write(objects.blob(entry))

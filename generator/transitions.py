@@ -6,7 +6,6 @@ against. Without a state before, its own is all there is.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator.lives import Life, Period
@@ -15,7 +14,7 @@ from generator.repository import experiment_file
 from generator.stages import Standing, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from generator.authorship import Edit
     from generator.load import Path
@@ -124,7 +123,11 @@ def _is_rollback(change: ExperimentChange) -> bool:
     return {one.aspect for one in change.differences} == {"traffic"} and not grows(change)
 
 
-def _authors(change: ExperimentChange, edits: Iterable[Edit]) -> Iterator[Problem]:
+def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Problem]:
+    if not edits:
+        return
+    from fnmatch import fnmatchcase  # noqa: PLC0415 (start-up time: few environments say who may do what)
+
     allowed = _policy(change).authors
     said: set[tuple[str, str]] = set()
     for edit in edits:

@@ -6,7 +6,6 @@ shown (control, bidirectional and zero-width characters, backticks) is written a
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -117,9 +116,10 @@ def kind(value: object) -> str:
 
 def listed(texts: Iterable[str]) -> str:
     """List names, but not more than anyone would read."""
-    names = [shown(text) for text in texts]
+    names = [*texts]
     more = len(names) - _MOST
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_MOST])} and {more} more"
+    shorter = ", ".join(map(shown, names if more <= 1 else names[:_MOST]))
+    return shorter if more <= 1 else f"{shorter} and {more} more"
 
 
 def counted(count: int, unit: tuple[str, str]) -> str:
@@ -139,5 +139,7 @@ def lasting(seconds: int) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that was probably meant, or an empty text."""
+    import difflib  # noqa: PLC0415 (start-up time: only mistakes need it)
+
     folded = {option.lower(): option for option in known}
     return next((folded[match] for match in difflib.get_close_matches(name[:LONGEST].lower(), folded, 1)), "")

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "reviewing": "authorship builds git history load meaning names overlaps problems repository restarts reversal"
     " review revisions run seal transitions",
     "authorship": "differences git load repository",
-    "builds": "batch pipeline readback render repository run seal tree",
+    "builds": "batch pipeline readback render run",
     "meaning": "differences interpret problems",
     "overlaps": "git repository",
     "reversal": "restarts",

@@ -85,8 +85,8 @@ def test_an_environment_that_goes_takes_its_experiments_along(three: Repository)
     shutil.rmtree(three.root / "environments/staging")
     with revisions.compared(str(three.root), "HEAD") as found:
         assert (found.affected, found.environments) == ((("staging", EXPERIMENT),), ("staging",))
-        assert found.before.sources("staging", EXPERIMENT)
-        assert found.after.sources("staging", EXPERIMENT) == ()
+        assert found.before.declares("staging", EXPERIMENT)
+        assert not found.after.declares("staging", EXPERIMENT)
     assert affected(three, "HEAD", "HEAD") == []
     with revisions.compared(str(three.root), "HEAD", only=[ENVIRONMENT]) as found:
         assert (found.affected, found.environments) == ((), ())
@@ -105,7 +105,8 @@ def test_a_commit_renders_as_its_checkout_does(three: Repository) -> None:
             copy = Repository(Path(state.root))
             read = built(copy, Case(case.environment, case.experiment), in_base=True)
             assert read.experiment.candidates[0].traffic == share
-            assert len(copy.manifests()) == len(read.manifests)
+            committed = found.manifests(state, ENVIRONMENT, EXPERIMENT)
+            assert committed.keys() == {one.planned.path for one in read.manifests}
         assert built(Repository(Path(found.before.root)), case, in_base=True).manifests == before
     assert not Path(found.before.root).exists()
 

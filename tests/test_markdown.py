@@ -1,0 +1,86 @@
+"""What users write cannot leave its quotation in a comment, and a comment fits."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator import markdown, printed
+from generator.problems import Place, Problem
+from generator.review import Quote, Report, Review, Row, Share
+
+SIGNS = ["`", "``", "|", "\\", "<", ">", "-->", "</details>", "<script>", "@team", "[a](b)", "::error::", "#1"]
+SIGNS += ["\u2028", "\n", "\r\n", " "]
+HOSTILE = st.one_of(st.text(max_size=400), st.lists(st.sampled_from(SIGNS), max_size=30).map("".join))
+
+
+def report(text: str, number: int = 1) -> Report:
+    """Make a review in which every word of others is `text`."""
+    reviews = [
+        Review(
+            f"{text}{one}",
+            text,
+            ("is ", Quote(text)),
+            (Row("Owner", ((Quote(text),), ("and ", Quote(text)))),),
+            (Share("v1", True, 80, 60), Share("v2", False, 20, 40)),
+        )
+        for one in range(number)
+    ]
+    problem = Problem("PS701", Place(text, 1, 1), text, text, text)
+    return Report("base", "head", tuple(reviews), (problem,) * bool(number), (text,), (text,))
+
+
+@given(HOSTILE)
+def test_a_quotation_is_one_code_span_of_one_line(text: str) -> None:
+    quoted = markdown.code(text)
+    assert quoted[0] == quoted[-1] == "`"
+    assert len(quoted) > 2
+    assert not re.search(r"[`|\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]", quoted[1:-1])
+
+
+@given(HOSTILE)
+def test_outside_of_quotations_stands_the_same_whatever_users_write(text: str) -> None:
+    def frame(written: str) -> str:
+        return re.sub(r"`[^`\n]*`|<code>[^<\n]*</code>", "Q", written)
+
+    assert frame(markdown.document(report(text))) == frame(markdown.document(report("plain")))
+
+
+@given(HOSTILE)
+def test_the_other_forms_keep_each_word_in_its_place(text: str) -> None:
+    found = report(text)
+    assert len(printed.document(found, "text").splitlines()) == len(
+        printed.document(report("plain"), "text").splitlines()
+    )
+    commands = printed.document(found, "github").splitlines()
+    assert len(commands) == 2
+    assert all(line.startswith(("::notice file=", "::error file=")) for line in commands)
+    assert len(json.loads(printed.document(found, "json"))["reviews"]) == 1
+
+
+def test_what_does_not_fit_is_cut_least_important_first_and_said() -> None:
+    found = report("x" * 250, 300)
+    whole = markdown.document(found, 10**9)
+    for limit in (300_000, 250_000, 150_000, markdown.LIMIT, 20_000, 3_000):
+        cut = markdown.document(found, limit)
+        assert len(cut.encode()) <= limit
+        assert f"**Cut to fit {limit:,} characters.** Left out: " in cut
+        assert "error PS701" in cut
+        assert cut.count("<details>") == cut.count("</details>")
+        left = {
+            name: cut.count(sign)
+            for name, sign in (("pictures", "```mermaid"), ("tables", "| Owner |"), ("sentences", "**: is"))
+        }
+        assert left["pictures"] <= left["tables"] <= left["sentences"]
+    assert "Cut to fit" not in whole
+    assert "300 pictures, 300 tables" in markdown.document(found, 20_000)
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    assert (
+        markdown.document(Report("a", "b", (), (), (), ())) == "### Penstock: nothing changes\n\n\nFrom `a` to `b`.\n"
+    )
+    assert printed.document(Report("a", "b", (), (), (), ()), "text") == "nothing changes\n"

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
@@ -184,13 +185,21 @@ def together(root: str, *commands: Sequence[str]) -> list[bytes]:
     return [done.out for done in finished]
 
 
-def later(root: str, *arguments: str) -> Callable[[], bytes]:
-    """Start a command that only reads; return what waits for it, and returns what it prints, as `run` does."""
+def later(root: str, *arguments: str, data: bytes = b"", answers: Collection[int] = (0,)) -> Callable[[], bytes]:
+    """Start a command that only reads; return what waits for it, and returns what it prints.
+
+    GitError then, if its status is none of `answers`. `data` is its standard input.
+    """
     running = _started(root, arguments, {})
+    if running.stdin:
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            running.stdin.write(data)
+            running.stdin.close()
+        running.stdin = None
 
     def wait() -> bytes:
         done = _finished(running, b"")
-        if done.status:
+        if done.status not in answers:
             raise failure(root, arguments, done)
         return done.out
 

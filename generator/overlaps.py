@@ -14,7 +14,7 @@ from generator import git
 from generator.repository import ENVIRONMENTS, experiment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from generator.model import Experiment
 
@@ -37,25 +37,31 @@ class Overlaps(NamedTuple):
         return tuple(sorted(file for file in named if file.rpartition("/")[2] != experiment.name))
 
 
-def find(root: str, commit: str, experiments: Iterable[Experiment]) -> Overlaps:
-    """Search all experiment files of a commit, or of the working tree if it is "", for models and hostnames."""
+def find(root: str, commit: str, experiments: Iterable[Experiment]) -> Callable[[], Overlaps]:
+    """Start to search all experiment files of a commit, or of the working tree if it is "", for models and hostnames.
+
+    Returns what waits for the answer.
+    """
     texts = {one.storage_uri for experiment in experiments for one in experiment.variants} - {""}
     texts |= {experiment.hostname for experiment in experiments}
     if not texts:
-        return Overlaps({})
+        return lambda: Overlaps({})
     where = (commit,) if commit else ("--untracked", "--no-exclude-standard")
-    done = git.attempt(
+    wait = git.later(
         root,
         *("grep", "-z", "-I", "--no-color", "--full-name", "-F", "-f", "-", *where),
         *("--", f":(glob){experiment_file('*', '*')}"),
         data="\n".join(sorted(texts)).encode(),
+        answers=(0, 1),  # 1: nothing is found
     )
-    if done.status > 1:
-        raise git.failure(root, ("grep",), done)
+    return lambda: _found(wait(), texts)
+
+
+def _found(out: bytes, texts: set[str]) -> Overlaps:
     # Whole words only: what goes on after the text is another model or host.
     whole = re.compile("|".join(re.escape(one) for one in sorted(texts, key=len, reverse=True)))
     found: dict[str, set[str]] = {}
-    for line in os.fsdecode(done.out).splitlines():
+    for line in os.fsdecode(out).splitlines():
         path, _, text = line.partition("\0")
         for match in whole.finditer(text):
             if not text[match.end() : match.end() + 1].strip("\"' ,}#"):

@@ -86,11 +86,12 @@ class _Inspection:
     def _experiments(self, read: Meaning) -> list[review.Review]:
         readable = [one for one in read.experiments if _is_readable(one)]
         fresh = self._fresh(readable)
-        same = overlaps.find(
+        searched = overlaps.find(
             self._root, self._found.after.commit, [one.after.experiment for one in readable if one.after]
         )
         lives, known = self._lives(readable)
         edits = self._edits(readable)
+        same = searched()
         return [
             review.of_experiment(one, self._facts(one, fresh, same, lives, edits, known=known), self._today)
             if _is_readable(one)

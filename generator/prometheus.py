@@ -20,6 +20,7 @@ import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    InsecureRequestWarning,
     LocationValueError,
     NewConnectionError,
     ProxyError,
@@ -84,6 +85,9 @@ class Client:
         self._headers = self._credentials()
         self._pool = self._connected()
         self.warnings: list[str] = []
+        if settings.insecure:
+            urllib3.disable_warnings(InsecureRequestWarning)
+            self.warnings.append("its certificate is not checked (insecureSkipVerify), so anybody could forge this")
 
     def raw(self, selector: str, start: int, end: int) -> Iterable[list[Samples]]:
         """Yield the raw samples of a selector after `start` and up to `end`, in order of time, in bounded pieces.

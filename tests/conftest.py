@@ -31,6 +31,7 @@ _OFFERS = {
     "git": "Debian package git",
     "ssh-keygen": "Debian package openssh-client",
     "kubectl or kustomize": "go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1",
+    "openssl": "Debian package openssl",
     "prometheus": "Debian package prometheus",
     "promtool": "Debian package prometheus",
 }

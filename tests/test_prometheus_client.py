@@ -108,6 +108,10 @@ def saying(status: int, body: bytes, **headers: str) -> Callable[[Stand], None]:
     return lambda stand: stand.say(status, body, **headers)
 
 
+NO_JSON = (
+    "answers /api/v1/query with something that is not the JSON of its API; check that spec.prometheus.url is the "
+    "address without /api/v1, and of no login page"
+)
 LONG = "no such function; " * 40
 
 REFUSALS = {
@@ -146,24 +150,15 @@ REFUSALS = {
     ),
     "a login page": (
         saying(200, b"<html>welcome</html>"),
-        (
-            "answers /api/v1/query with something that is not the JSON of its API; check that spec.prometheus.url is the "
-            "address without /api/v1, and of no login page"
-        ),
+        NO_JSON,
     ),
     "half an answer": (
         saying(200, matrix()[:-9]),
-        (
-            "answers /api/v1/query with something that is not the JSON of its API; check that spec.prometheus.url is the "
-            "address without /api/v1, and of no login page"
-        ),
+        NO_JSON,
     ),
     "nesting without end": (
         saying(200, b"[" * 200_000),
-        (
-            "answers /api/v1/query with something that is not the JSON of its API; check that spec.prometheus.url is the "
-            "address without /api/v1, and of no login page"
-        ),
+        NO_JSON,
     ),
     "another form": (
         saying(200, good({"resultType": "vector", "result": [{"metric": [], "value": "x"}]})),
@@ -234,7 +229,7 @@ def test_a_slow_server_costs_no_more_than_the_timeout(pause: float) -> None:
 
     begun = time.monotonic()
     with standing(drip) as (url, _):
-        with pytest.raises(PrometheusError, match="did not answer within 1 s; raise spec.prometheus.timeout"):
+        with pytest.raises(PrometheusError, match="did not answer within 1 s; raise"):
             client(url, timeout=1).vector("up", 0)
         assert time.monotonic() - begun < 2.5
 
@@ -365,22 +360,8 @@ def certificate(folder: Path, name: str) -> tuple[str, str]:
     """Make a certificate that signs itself, and its key."""
     subprocess.run(
         [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={name}",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.pem",
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
         ],
         cwd=folder,
         check=True,

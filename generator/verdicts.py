@@ -122,7 +122,7 @@ def _e(log: float) -> str:
 
 
 def _facts(examined: Examination) -> Iterator[str]:
-    verdict, quality, design = examined.verdict, examined.quality, examined.design
+    verdict, quality = examined.verdict, examined.quality
     yield verdict.unit
     yield (
         f"split: {verdict.srm.verdict} (evidence of a mismatch {_e(verdict.srm.log_e)} of 1000; "
@@ -140,8 +140,8 @@ def _facts(examined: Examination) -> Iterator[str]:
     over = (
         f"from {_time(examined.windows[0].start)} until {_time(examined.windows[-1].end)}" if examined.windows else ""
     )
-    yield " ".join(filter(None, (f"{len(examined.windows)} windows in {len(examined.stages)} stages", over)))
-    yield f"look {design.looks} of attempt {design.attempts}, at {_time(examined.until)}"
+    yield " ".join(filter(None, (f"windows: {len(examined.windows)}, stages: {len(examined.stages)}", over)))
+    yield f"as of {_time(examined.until)}"
 
 
 def _time(seconds: int) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
@@ -173,16 +173,6 @@ def line(root: str, *arguments: str) -> str:
 def attempt(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> Finished:
     """Run git for callers to whom its exit status is an answer; GitError only if git cannot be run at all."""
     return _finished(_started(root, arguments, extra or {}), data)
-
-
-def together(root: str, *commands: Sequence[str]) -> list[bytes]:
-    """Run several commands that only read, at the same time; return what each prints, as `run` does."""
-    running = [_started(root, arguments, {}) for arguments in commands]
-    finished = [_finished(process, b"") for process in running]
-    for arguments, done in zip(commands, finished, strict=True):
-        if done.status:
-            raise failure(root, arguments, done)
-    return [done.out for done in finished]
 
 
 def later(root: str, *arguments: str, data: bytes = b"", answers: Collection[int] = (0,)) -> Callable[[], bytes]:

@@ -70,11 +70,12 @@ def test_configuration_by_environment_is_the_users_will(clone: Path, monkeypatch
     assert git.line(str(clone), "config", "penstock.test") == "yes"
 
 
-def test_several_runs_at_once_answer_in_order(clone: Path) -> None:
-    said = git.together(str(clone), ("cat-file", "-p", "HEAD:file"), ("rev-parse", "HEAD"), ("ls-files",))
-    assert said == [b"one\n", f"{git.resolve(str(clone), 'HEAD')}\n".encode(), b"file\n"]
+def test_a_run_may_be_waited_for_later(clone: Path) -> None:
+    first = git.later(str(clone), "cat-file", "--batch-check", data=b"HEAD:file\n")
+    second = git.later(str(clone), "grep", "nowhere", answers=(0, 1))
+    assert (second(), first().split()[1:]) == (b"", [b"blob", b"4"])
     with pytest.raises(git.GitError, match=r"^git cat-file in .*: fatal: .*; mend that, then run the command again$"):
-        git.together(str(clone), ("ls-files",), ("cat-file", "-p", "HEAD:missing"))
+        git.later(str(clone), "cat-file", "-p", "HEAD:missing")()
 
 
 def test_input_and_a_variable_reach_git(clone: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def compose(environment: str, moves: tuple[Move, ...], message: Message, referen
     if not subject.strip():
         subject = words[0] if len(words) == 1 else f"{environment}: publish {len(words)} experiments"
         words = words if len(words) > 1 else []
+    words = [one for one in words if one != subject]
     trailers = [*_trailers(environment, moves), *message.trailers, *(_references(reference) if reference else ())]
     paragraphs = [
         _line(subject),
@@ -87,7 +88,9 @@ def sentence(environment: str, move: Move) -> str:
     before, after = dict(move.before), dict(move.after)
     moved = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     told = [name for name in moved if name != move.after[0][0]] or moved
-    return f"{place}: " + ", ".join(f"{name} {before.get(name, 0)} → {after.get(name, 0)} %" for name in told)
+    return f"{place}: " + ", ".join(
+        f"{name} {before.get(name, 0)} → {after[name]} %" if name in after else f"{name} removed" for name in told
+    )
 
 
 def shares(traffic: Traffic | None) -> str:

@@ -23,6 +23,7 @@ from generator.repository import (
     delivered,
     delivery,
     environment_file,
+    evidence_folder,
     experiment_file,
     folder,
     folders,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from generator.checkout import Checkout
-    from generator.model import Experiment
+    from generator.message import Message
+    from generator.model import Environment, Experiment
     from generator.workshop import Workshop
 
 Settlement = Literal["same", "ours", "theirs", "conflict"]
@@ -67,7 +69,7 @@ class Job(NamedTuple):
 
     def inputs(self, name: str) -> tuple[str, str]:
         """File and folder, from the root, that people and `analyze` write for an experiment."""
-        return experiment_file(self.environment, name), f"{ENVIRONMENTS}/{self.environment}/evidence/{name}"
+        return experiment_file(self.environment, name), evidence_folder(self.environment, name)
 
 
 class History(NamedTuple):
@@ -82,8 +84,15 @@ class History(NamedTuple):
     there: str
 
 
+class Revision(NamedTuple):
+    """What a caller made of the tree of a tip: `paths` from its root that may differ, and what to say of it."""
+
+    paths: tuple[str, ...]
+    said: Message
+
+
 class Draft(NamedTuple):
-    """What lies staged in a workshop: `files` differ from the tip.
+    """What lies staged in a workshop: `files` differ from the tip; `said` is what a revision says, None without one.
 
     `texts` are all rendered files; those in the folders `owned` are the experiments' own, and the others list them.
     """
@@ -92,6 +101,7 @@ class Draft(NamedTuple):
     moves: tuple[Move, ...]
     texts: dict[str, str]
     owned: tuple[str, ...]
+    said: Message | None
 
 
 def settle(ours: str, theirs: str, earlier: frozenset[str], *, follow: bool) -> Settlement:
@@ -103,9 +113,18 @@ def settle(ours: str, theirs: str, earlier: frozenset[str], *, follow: bool) -> 
     return "ours" if theirs in earlier else "conflict"
 
 
-def drafted(job: Job, shop: Workshop, tip: str, history: History) -> Draft:
+def drafted(
+    job: Job,
+    shop: Workshop,
+    tip: str,
+    history: History,
+    revise: Callable[[str], Revision] | None = None,
+    *,
+    expired: bool = False,
+) -> Draft:
     """Make a workshop a clean tree of `tip` with the publication staged in it.
 
+    `revise` gets that tree, and changes files in it in place of those of the user. `expired` allows what has expired.
     ProblemsError if what would be published is not valid, or what is there was edited by hand.
     """
     shop.stand_on(tip)
@@ -119,12 +138,9 @@ def drafted(job: Job, shop: Workshop, tip: str, history: History) -> Draft:
         )
     site = pipeline.site(source, job.environment)
     before = {name: _traffic(root, site, name) for name in job.names}
-    laid = _lay(job, shop.top, tip, history)
-    experiments, texts = _rendered(job, site, source, root)
-    delivers = site.environment.gitops is not None or delivered(root, job.environment)
-    owned = tuple(
-        one for name in job.names for one in folders(job.environment, name)[: None if delivers else len(AREAS)]
-    )
+    laid, said = revise(root) if revise else (_lay(job, shop.top, tip, history), None)
+    experiments, texts = _rendered(job, site, source, root, "" if expired else run.today())
+    owned = tuple(one for name in job.names for one in rendered_folders(root, site.environment, name))
     changed = _write(job, root, owned, texts)
     files = shop.stage([f"{job.prefix}{path}" for path in (*laid, *changed)], tip)
     moves = tuple(
@@ -132,7 +148,13 @@ def drafted(job: Job, shop: Workshop, tip: str, history: History) -> Draft:
         for name in job.names
         if (word := _changed(job, name, files))
     )
-    return Draft(files, moves, texts, owned)
+    return Draft(files, moves, texts, owned, said)
+
+
+def rendered_folders(root: str, environment: Environment, name: str) -> tuple[str, ...]:
+    """Return the folders of a tree whose files are all rendered from an experiment."""
+    delivers = environment.gitops is not None or delivered(root, environment.name)
+    return folders(environment.name, name)[: None if delivers else len(AREAS)]
 
 
 def refuse_edits(job: Job, draft: Draft) -> None:
@@ -269,7 +291,9 @@ def _in_base(root: str, name: str) -> bool:
     return os.path.lexists(f"{root}/{experiment_file(BASE, name)}")
 
 
-def _rendered(job: Job, site: pipeline.Site, source: str, root: str) -> tuple[dict[str, Experiment], dict[str, str]]:
+def _rendered(
+    job: Job, site: pipeline.Site, source: str, root: str, today: str
+) -> tuple[dict[str, Experiment], dict[str, str]]:
     """Build the experiments, and list all that the tree at `root` has then; return them and sealed texts by path."""
     templates, reader = Templates(run.own_templates(source)), Reader()
     experiments: dict[str, Experiment] = {}
@@ -280,9 +304,7 @@ def _rendered(job: Job, site: pipeline.Site, source: str, root: str) -> tuple[di
             continue
         in_base = _in_base(source, name)
         try:
-            built = pipeline.build(
-                source, site, name, in_base=in_base, templates=templates, reader=reader, today=run.today()
-            )
+            built = pipeline.build(source, site, name, in_base=in_base, templates=templates, reader=reader, today=today)
         except ProblemsError as error:
             problems += error.problems
             continue

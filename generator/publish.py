@@ -11,6 +11,7 @@ import random
 import re
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator import checkout, git, message, remote, workshop
@@ -19,10 +20,10 @@ from generator.problems import PenstockError
 from generator.publication import DraftError, History, Job, UnknownError, drafted, lists_of, refuse_edits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from generator.checkout import Checkout
-    from generator.publication import Draft
+    from generator.publication import Draft, Revision
 
 _ROUNDS = 20
 _PAUSE = 0.1  # seconds, at most, for each round that was lost
@@ -46,6 +47,19 @@ class Published(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Course(NamedTuple):
+    """How to make files anew from each tip that a publication builds upon, instead of taking those of the work tree.
+
+    `revise` gets the commit at which the branch stands at the remote ("" if it is not pushed to, or is not there), and
+    the root of a tree of the tip. It may change files of the experiments there, or raise a PenstockError to publish
+    nothing. A new branch begins at `start`. `expired` publishes also what has expired.
+    """
+
+    revise: Callable[[str, str], Revision]
+    start: str = ""
+    expired: bool = False
+
+
 class PublishError(PenstockError):
     """It cannot be published as things are; says why, and what to do."""
 
@@ -63,8 +77,11 @@ def publish(
     path: str = "",
     push: bool = False,
     dry_run: bool = False,
+    course: Course | None = None,
 ) -> Published:
     """Commit the files of experiments as they are in the work tree of `root`, and what is rendered from them.
+
+    With a `course`, as that makes them; what it says of it is then the message. Else `said` is.
 
     On `branch`, by default the current one. With `repository`, an address that `git clone` takes, in its folder `path`
     and pushed in any case. ProblemsError, PublishError and other PenstockErrors: then nothing has changed but what the
@@ -81,10 +98,10 @@ def publish(
         job = Job(place, _below(path), environment, wanted, apart=True)
         return _elsewhere(job, said or Message(), repository, branch, dry_run=dry_run)
     job = Job(place, place.prefix, environment, wanted, apart=False)
-    return _here(job, said or Message(), branch, push=push, dry_run=dry_run)
+    return _here(job, said or Message(), branch, course, push=push, dry_run=dry_run)
 
 
-def _here(job: Job, said: Message, branch: str, *, push: bool, dry_run: bool) -> Published:
+def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: bool, dry_run: bool) -> Published:
     """Publish to a branch of this repository."""
     place = job.place
     target = branch or place.branch
@@ -103,11 +120,13 @@ def _here(job: Job, said: Message, branch: str, *, push: bool, dry_run: bool) ->
             local = _commit(place.top, line.ref)
             seen = remote.tip(place.top, line.server, line.upstream) if push else ""
             with _keeping(own, place, lost):
-                tip = _tip(job.place, line, local, seen)
-                draft = drafted(job, shop, tip, _three_way(job, tip, line.name(tip == seen)))
+                tip = _tip(job.place, line, local, seen, course.start if course else "")
+                history = _three_way(job, tip, line.name(tip == seen))
+                revise = partial(course.revise, seen) if course else None
+                draft = drafted(job, shop, tip, history, revise, expired=course is not None and course.expired)
                 if line.current:
                     refuse_edits(job, draft)
-            text = message.compose(job.environment, draft.moves, said)
+            text = message.compose(job.environment, draft.moves, draft.said or said)
             done = Published("", target, False, draft.files, text.partition("\n")[0] if draft.files else "")
             if dry_run:
                 return done
@@ -166,10 +185,10 @@ def _line(place: Checkout, target: str, server: str) -> _Line:
     return _Line(target, ref, server, upstream, tracking, target == place.branch)
 
 
-def _tip(place: Checkout, line: _Line, local: str, seen: str) -> str:
-    """Return what to build upon: the remote's commit or ours, whichever is ahead; a new branch begins at HEAD."""
+def _tip(place: Checkout, line: _Line, local: str, seen: str, start: str) -> str:
+    """Return what to build upon: the remote's commit or ours, whichever is ahead; a new branch begins at `start`."""
     if not local or not seen or local == seen:
-        return local or seen or _commit(place.top, line.tracking) or place.head
+        return local or seen or _commit(place.top, line.tracking) or start or place.head
     if _is_ancestor(place.top, seen, local):
         return local
     if _is_ancestor(place.top, local, seen):

@@ -92,6 +92,11 @@ def delivery(environment: str, experiment: str = "") -> str:
     return "/".join(filter(None, (ENVIRONMENTS, environment, DELIVERY, experiment)))
 
 
+def evidence_folder(environment: str, experiment: str) -> str:
+    """Folder of what decisions about an experiment rest on, and of their records."""
+    return f"{ENVIRONMENTS}/{environment}/evidence/{experiment}"
+
+
 def folders(environment: str, experiment: str) -> tuple[str, ...]:
     """Return every folder that holds rendered files of an experiment, and nothing else."""
     areas = (folder(environment, area, experiment) for area in AREAS)

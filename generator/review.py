@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator.diff import traffic, value
 from generator.repository import experiment_file
-from generator.transitions import span
-from generator.wording import dotted, listed
+from generator.wording import dotted, listed, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -110,6 +110,20 @@ def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
     return done.out.decode().strip()
 
 
+@contextmanager
+def laid(root: str, revision: str, environment: str) -> Iterator[str]:
+    """Lay all that a revision has of an environment into a private folder, for as long as the context lasts."""
+    import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
+
+    with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
+        top = objects.folder(f"{objects.commit(revision)}:./")
+        there = _inside(objects, top, ENVIRONMENTS)
+        for name in (BASE, environment):
+            _write(objects, private, f"{ENVIRONMENTS}/{name}", there.get(name))
+        _write(objects, private, _TEMPLATES, top.get(_TEMPLATES))
+        yield private
+
+
 def _state(objects: git.Objects, commit: str, root: str) -> State:
     top = objects.top(commit)
     environments: dict[str, Entry] = {}

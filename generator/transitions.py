@@ -12,6 +12,7 @@ from generator.lives import Life, Period
 from generator.problems import WARNING, Place, Problem
 from generator.repository import experiment_file
 from generator.stages import Standing, standing
+from generator.wording import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,13 +270,3 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
 
 def _shown(shares: dict[str, int]) -> str:
     return ", ".join(f"{name} {percent} %" for name, percent in shares.items())
-
-
-def span(seconds: int) -> str:
-    """Write a span in its two largest units: `3 d 4 h`, `1 h`, `20 min`, `40 s`."""
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if seconds >= size:
-            parts.append(f"{seconds // size} {unit}")
-            seconds %= size
-    return " ".join(parts[:2]) or "0 s"

@@ -143,3 +143,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     folded = {option.lower(): option for option in known}
     return next((folded[match] for match in difflib.get_close_matches(name[:LONGEST].lower(), folded, 1)), "")
+
+
+def span(seconds: int) -> str:
+    """Write a span in its two largest units: `3 d 4 h`, `1 h`, `20 min`, `40 s`."""
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            parts.append(f"{seconds // size} {unit}")
+            seconds %= size
+    return " ".join(parts[:2]) or "0 s"

@@ -16,5 +16,9 @@ COMMANDS = {
     "publish": "Commit experiments and what is rendered from them.",
     "plan": "Say how long an experiment takes.",
     "analyze": "Say what an experiment shows.",
+    "promote": "Take the next step of an experiment's rollout.",
+    "rollback": "Give control the traffic back.",
+    "conclude": "End an experiment with a winner.",
+    "advance": "Take the steps that are due, of all experiments that advance by themselves.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

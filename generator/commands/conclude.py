@@ -1,0 +1,45 @@
+"""`penstock conclude`: end an experiment with a winner."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from generator import checkout, course, repository, steering
+from generator.commands.selection import target
+
+
+@click.command()
+@target
+@click.option("--winner", required=True, metavar="VARIANT", help="The variant that stays, and becomes control.")
+@click.option("--override", "reason", default="", metavar="REASON", help="Pass closed gates, where policy allows it.")
+@click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed, if nothing else names it.")
+@click.option("--push", is_flag=True, help="Push the branch.")
+@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be committed.")
+def command(
+    name: str,
+    environment: str,
+    directory: str,
+    winner: str,
+    reason: str,
+    branch: str,
+    *,
+    push: bool,
+    text: str,
+    dry_run: bool,
+) -> None:
+    """End an experiment with a winner.
+
+    Traffic first, models later, by two commits: one gives the winner all traffic, if it does not have it yet; a later
+    run, when that has been deployed for long enough, removes the others, makes the winner control and writes the record
+    of the decision. Each run makes the one that is due, or says what it waits for.
+    """
+    root = repository.find(directory)
+    course.refuse_changes(root, environment, name)
+    here = checkout.find(root).branch
+    known = course.circumstances(root, environment, branch, here, course.examining(root), int(time.time()))
+    revise = steering.conclusion(known, name, winner, reason, text)
+    done = course.steer(root, environment, name, revise, expired=True, push=push, dry_run=dry_run)
+    click.echo(course.sentences(done, dry_run=dry_run))

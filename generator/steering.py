@@ -1,0 +1,386 @@
+"""Moving an experiment through its rollout by commits: what is due is read from a tree of the tip, and made there.
+
+Each decision is taken anew on every tip that a publication builds upon: where another run was faster, its step is seen,
+and none is taken twice. How long anything has lasted comes from the history of the deployed branch.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from generator import amend, edit, git, history, interpret, ledger, load, message, moves, pipeline, record, run, tree
+from generator import gates as gating
+from generator.message import Message, Move
+from generator.model import Shadow
+from generator.names import TRAILER_ACTION, TRAILER_OVERRIDE, TRAILER_VERDICT
+from generator.problems import PenstockError
+from generator.publication import Revision, rendered_folders
+from generator.readback import Reader
+from generator.render import Templates
+from generator.repository import BASE, evidence_folder, experiment_file
+from generator.seal import seal
+from generator.stages import standing
+from generator.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from generator.analysis.verdict import Verdict
+    from generator.document import Document
+    from generator.edit import Edit
+    from generator.gates import Gate
+    from generator.interpret import Reading
+    from generator.ledger import Ledger, Look
+    from generator.lives import Life
+    from generator.model import Environment, Experiment, Mode, Step
+    from generator.moves import Due
+    from generator.stages import Standing
+
+_SYNC = 300
+"""Seconds that a deployment is given to reach every gateway where no GitOps tool is declared."""
+
+
+class Examined(NamedTuple):
+    """What analyzing came to.
+
+    The last window that was counted ended at `counted` and was `window` seconds long. `unknown` says why there is no
+    verdict. `look` is what the `ledger` lacks, None if that is nothing, or must not be recorded.
+    """
+
+    verdict: Verdict | None = None
+    counted: int | None = None
+    window: int = 0
+    unknown: str = ""
+    ledger: Ledger | None = None
+    look: Look | None = None
+
+
+Examine: TypeAlias = "Callable[[str, Environment, Experiment, Life, int], Examined]"
+"""Analyzes an experiment: root of the tree that it is declared in, environment, experiment, its life, and the time."""
+
+
+class Circumstances(NamedTuple):
+    """What a decision rests on besides the tree it is taken on.
+
+    `root` is the user's repository; `deployed` returns the commit that is deployed, given where the branch that is
+    published to stands at the remote ("" if it is not pushed). `author` is the address of whoever commits; `alone` if
+    no person asked for the step.
+    """
+
+    root: str
+    environment: str
+    deployed: Callable[[str], str]
+    examine: Examine
+    author: str
+    alone: bool
+    now: int
+
+
+class Case(NamedTuple):
+    """An experiment in a tree, and where it stands."""
+
+    environment: Environment
+    experiment: Experiment
+    document: Document
+    life: Life | None
+    standing: Standing
+    examined: Examined
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Percent by variant, control first, as the file has it."""
+        return {variant.name: variant.traffic for variant in self.experiment.variants}
+
+
+class Decided(NamedTuple):
+    """What is due, the gates on the way to it, and the edits that would make it; none where it is made already."""
+
+    due: Due
+    gates: tuple[Gate, ...]
+    edits: tuple[Edit, ...]
+
+
+class RolloutError(PenstockError):
+    """What is asked for makes no sense for this experiment as it stands."""
+
+    exit_code = 1
+
+
+class ClosedError(PenstockError):
+    """Gates are closed: says which, why, and when they open."""
+
+    exit_code = 1
+
+    def __init__(self, label: str, found: tuple[Gate, ...], remedy: str) -> None:
+        super().__init__(label, remedy)
+        self.gates = found
+
+    def __str__(self) -> str:
+        label, remedy = self.args
+        return "\n".join([f"{label}: not now", *told(gating.closed(self.gates)), *([remedy] if remedy else [])])
+
+
+def told(found: tuple[Gate, ...]) -> list[str]:
+    """Write gates for people, a line for each."""
+    return [
+        f"    {gate.name}: {gate.reason}" + (f" (opens {gating.moment(gate.opens_at)})" if gate.opens_at else "")
+        for gate in found
+    ]
+
+
+def mode(known: Circumstances, root: str, name: str) -> Mode:
+    """Return how an experiment in the tree at `root` advances."""
+    rollout = _read(known.environment, root, name)[1].experiment.rollout
+    return rollout.mode if rollout else "manual"
+
+
+def _read(environment: str, root: str, name: str) -> tuple[Environment, Reading]:
+    place = interpret.environment(root, environment)
+    in_base = os.path.lexists(f"{root}/{experiment_file(BASE, name)}")
+    return place.environment, interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
+
+
+def look(known: Circumstances, root: str, name: str, life: Life | None) -> Case:
+    """Read an experiment in the tree at `root`, and examine it; ProblemsError if it is wrong."""
+    environment, read = _read(known.environment, root, name)
+    experiment = read.experiment
+    where = standing(life, experiment.rollout, known.now)
+    examined = Examined()
+    if life is not None and experiment.metrics and experiment.candidates and where.where != "over":
+        examined = known.examine(root, environment, experiment, life, known.now)
+    return Case(environment, experiment, read.document, life, where, examined)
+
+
+def lived(known: Circumstances, name: str, seen: str) -> Life | None:
+    """Return the life of an experiment on the deployed branch."""
+    key = (known.environment, name)
+    return history.lives(known.root, known.deployed(seen), {key}, known.now).get(key)
+
+
+def decided(known: Circumstances, case: Case, due: Due, root: str) -> Decided:
+    """Ask all gates on the way to what is due, in the tree at `root`."""
+    experiment, target = case.experiment, due.target
+    if target is None:
+        return Decided(due, (), ())
+    ends = due.kind == "conclude"
+    removes = _removes(case, due)
+    edits = amend.conclusion(case.document, due.winner) if removes else _step(case, target)
+    if due.kind == "rollback" or not edits:
+        return Decided(due, (), edits)
+    stale = _stale(root, known.environment, experiment.name)
+    delivery = case.environment.gitops
+    return Decided(
+        due,
+        gating.gates(
+            gating.Known(
+                standing=case.standing,
+                traffic=case.traffic,
+                deployed=dict(case.life.periods[-1].traffic) if case.life else {},
+                target=target,
+                ends=ends,
+                removes=removes,
+                gate=case.standing.gate or ("evidence" if experiment.metrics else "manual"),
+                measured=bool(experiment.metrics),
+                verdict=case.examined.verdict,
+                unknown=case.examined.unknown,
+                counted=case.examined.counted,
+                window=max(experiment.analysis.window, case.examined.window),
+                settle=experiment.analysis.settle,
+                sync=delivery.interval if delivery else _SYNC,
+                policy=case.environment.policy,
+                owner=experiment.owner,
+                author=known.author,
+                expires=experiment.expires,
+                stale=stale,
+                alone=known.alone,
+                now=known.now,
+            )
+        ),
+        edits,
+    )
+
+
+def _step(case: Case, target: Step) -> tuple[Edit, ...]:
+    """Return the edits that give a step's traffic; none where the file has it already."""
+    shadow = Shadow(case.experiment.candidates[0].name, target.shadow) if target.shadow else None
+    if case.traffic == dict(target.traffic) and case.experiment.shadow == shadow:
+        return ()
+    return amend.traffic(case.document, dict(target.traffic), shadow)
+
+
+def _stale(root: str, environment: str, name: str) -> tuple[str, ...]:
+    """Return the rendered files of an experiment that are not what it says."""
+    site = pipeline.site(root, environment)
+    in_base = os.path.lexists(f"{root}/{experiment_file(BASE, name)}")
+    templates = Templates(run.own_templates(root))
+    built = pipeline.build(root, site, name, in_base=in_base, templates=templates, reader=Reader(), today="")
+    texts = {one.planned.path: seal(one.planned.source, one.text) for one in built.manifests}
+    changes, problems = tree.compare(root, rendered_folders(root, site.environment, name), texts)
+    found = {change.path for change in changes if change.action != tree.SAME}
+    return tuple(sorted(found | {problem.place.file for problem in problems}))
+
+
+def revised(case: Case, chosen: Decided, root: str, now: int, text: str = "", reason: str = "") -> Revision:
+    """Write what was decided into the tree at `root`, and say what it is; `reason` overrides closed gates."""
+    if not chosen.edits:
+        return Revision((), Message())
+    file = case.document.file
+    raw = edit.apply(load.read(root, file), chosen.edits, file)
+    with open(f"{root}/{file}", "wb") as out:
+        out.write(raw)
+    paths = [file]
+    examined = case.examined
+    if examined.ledger is not None and examined.look is not None:
+        ledger.append(root, examined.ledger, examined.look)
+        paths.append(examined.ledger.file)
+    if _removes(case, chosen.due):
+        paths.append(_recorded(case, chosen.due, root, now))
+    trailers: list[tuple[str, str]] = [(TRAILER_ACTION, chosen.due.kind)]
+    trailers += [(TRAILER_VERDICT, examined.verdict.decision)] if examined.verdict else []
+    trailers += [(TRAILER_OVERRIDE, reason)] if reason else []
+    return Revision(tuple(paths), Message(text or _words(case, chosen, reason), tuple(trailers)))
+
+
+def _removes(case: Case, due: Due) -> bool:
+    """Tell whether it is time for models to go: traffic has gone before."""
+    return due.kind == "conclude" and case.traffic.get(due.winner) == 100
+
+
+def _recorded(case: Case, due: Due, root: str, now: int) -> str:
+    """Write the record of the decision; return its path."""
+    environment, experiment = case.environment.name, case.experiment
+    place = evidence_folder(environment, experiment.name)
+    os.makedirs(f"{root}/{place}", exist_ok=True)
+    number = 1 + sum(name.startswith("decision-") for name in os.listdir(f"{root}/{place}"))
+    text = record.document(environment, experiment, due.winner, case.life, case.examined.verdict, due.reason, now)
+    with open(f"{root}/{place}/decision-{number}.md", "x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    return f"{place}/decision-{number}.md"
+
+
+def _words(case: Case, chosen: Decided, reason: str) -> str:
+    """Say in the commit what was done, why, and what was known."""
+    due, name = chosen.due, case.experiment.name
+    if _removes(case, due):
+        gone = ", ".join(variant for variant in case.traffic if variant != due.winner)
+        subject = f"{case.environment.name}/{name}: concluded with {due.winner}, {gone} removed"
+    else:
+        assert due.target is not None  # noqa: S101 (there are edits)
+        move = Move(name, tuple(case.traffic.items()), due.target.traffic)
+        subject = message.sentence(case.environment.name, move)
+    lines = [subject, "", due.reason, ""]
+    if reason:
+        lines += [f"Overridden: {shown(reason)}", *told(gating.closed(chosen.gates)), ""]
+    lines += told(tuple(gate for gate in chosen.gates if gate.open and gate.name in gating.PROOF))
+    return "\n".join(lines)
+
+
+def promotion(
+    known: Circumstances, name: str, to: int | None, reason: str, text: str
+) -> Callable[[str, str], Revision]:
+    """Return what takes the next step, or the one to `to` percent, on the tree of a tip; ClosedError if a gate is."""
+
+    def revise(seen: str, root: str) -> Revision:
+        case = look(known, root, name, lived(known, name, seen))
+        target = _target(case, to)
+        due = moves.Due("promote", f"The next step, to {gating.shares(target)}.", target)
+        return _passed(known, case, decided(known, case, due, root), root, text, reason)
+
+    return revise
+
+
+def conclusion(known: Circumstances, name: str, winner: str, reason: str, text: str) -> Callable[[str, str], Revision]:
+    """Return what ends an experiment with a winner, as far as it may now: traffic first, models later."""
+
+    def revise(seen: str, root: str) -> Revision:
+        case = look(known, root, name, lived(known, name, seen))
+        if winner not in case.traffic:
+            raise RolloutError(f"{name} has no variant {winner!r}; there are {', '.join(case.traffic)}")
+        if not case.experiment.candidates:
+            return Revision((), Message())
+        back = winner == case.experiment.control.name and case.traffic[winner] < 100
+        verdict = case.examined.verdict
+        due = moves.Due(
+            "rollback" if back else "conclude",
+            verdict.reason if verdict else f"{winner} is kept.",
+            moves.everything(case.experiment, winner),
+            winner,
+        )
+        return _passed(known, case, decided(known, case, due, root), root, text, reason)
+
+    return revise
+
+
+def rollback(environment: str, name: str, to: int, why: str, text: str) -> Callable[[str, str], Revision]:
+    """Return what gives control the traffic back, or all but `to` percent of it. No gate, no history, no analysis."""
+
+    def revise(_: str, root: str) -> Revision:
+        place, read = _read(environment, root, name)
+        case = Case(place, read.experiment, read.document, None, standing(None, None, 0), Examined())
+        target = moves.at(case.experiment, to) if to else None
+        if to and (target is None or to >= 100 - case.experiment.control.traffic):
+            raise RolloutError(f"{to} % is no declared step below where {name} stands; {_steps(case.experiment)}")
+        target = target or moves.without(case.experiment, {one.name for one in case.experiment.candidates})
+        due = moves.Due("rollback", f"Rolled back: {why}" if why else "Rolled back.", target)
+        return revised(case, Decided(due, (), _step(case, target)), root, 0, text)
+
+    return revise
+
+
+def _target(case: Case, to: int | None) -> Step:
+    experiment = case.experiment
+    if experiment.rollout is None:
+        raise RolloutError(f"{experiment.name} declares no rollout, so it has no next step; add spec.rollout")
+    if to is None:
+        target = case.standing.following
+        if target is None:
+            raise RolloutError(
+                f"{experiment.name} has no next step: it is {_WHERE.get(case.standing.where, case.standing.where)}"
+            )
+        return target
+    found = moves.at(experiment, to)
+    if found is None:
+        raise RolloutError(f"{to} % is no declared step of {experiment.name}; {_steps(experiment)}")
+    if to < 100 - experiment.control.traffic:
+        raise RolloutError(f"{experiment.name} is beyond {to} %; to go back, run `penstock rollback`")
+    return found
+
+
+_WHERE = {
+    "absent": "not deployed yet: publish it first",
+    "over": "deployed no more",
+    "bake": "at its last stage, which `penstock conclude` ends",
+    "swapped": "concluded, or about to be",
+}
+
+
+def _steps(experiment: Experiment) -> str:
+    steps = experiment.rollout.steps if experiment.rollout else ()
+    return f"steps are declared at {', '.join(str(100 - step.traffic[0][1]) for step in steps) or 'none'}"
+
+
+def _passed(known: Circumstances, case: Case, chosen: Decided, root: str, text: str, reason: str) -> Revision:
+    """Write what was decided if all gates are open, or overridden."""
+    shut = gating.closed(chosen.gates)
+    if not chosen.edits:
+        return Revision((), Message())
+    if not shut:
+        return revised(case, chosen, root, known.now, text)
+    allowed = case.environment.policy.overrides and gating.overridable(chosen.gates)
+    if reason and allowed:
+        return revised(case, chosen, root, known.now, text, reason)
+    remedy = 'To go on anyway, give a reason with --override "…".' if allowed else ""
+    if reason and not allowed:
+        remedy = (
+            "These gates cannot be overridden."
+            if case.environment.policy.overrides
+            else f"{known.environment} allows no override: spec.policy.overrides is not set."
+        )
+    raise ClosedError(f"{known.environment}/{case.experiment.name}", chosen.gates, remedy)
+
+
+def author(root: str) -> str:
+    """Return the address of whoever would commit here; "" if git does not know."""
+    done = git.attempt(root, "var", "GIT_AUTHOR_IDENT")
+    return done.out.decode(errors="replace").partition("<")[2].partition(">")[0]

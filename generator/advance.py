@@ -121,7 +121,8 @@ def _proposed(run: Run, known: Circumstances, case: Case, due: Due) -> Advanced:
     place = checkout.find(run.root)
     there = remote.tip(place.top, remote.of(place.top, branch), ref) if run.push else ""
     if there or (not run.push and not git.attempt(run.root, "rev-parse", "--verify", "--quiet", ref).status):
-        return Advanced(name, due.kind, due.reason, proposed=True, branch=branch)
+        subject = git.line(place.top, "show", "-s", "--format=%s", there or ref)
+        return Advanced(name, due.kind, due.reason, proposed=True, branch=branch, subject=subject)
     return _taken(run, known, name, due, branch)._replace(proposed=True)
 
 
@@ -156,5 +157,5 @@ def summary(one: Advanced) -> str:
     if one.action == "wait":
         return f"waits. {one.reason}"
     if one.proposed:
-        return f"{one.action} proposed on {one.branch}" + (f": {one.subject}" if one.subject else ", by an earlier run")
+        return f"{one.action} proposed on {one.branch}: {one.subject}"
     return f"{one.action} in {git.short(one.commit)} on {one.branch}: {one.subject}"

@@ -6,7 +6,7 @@ import difflib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import checkout, examine, git, interpret
+from generator import checkout, examine, git, interpret, verdicts
 from generator.problems import PenstockError
 from generator.prometheus import Client
 from generator.publish import Course, Published, publish
@@ -114,6 +114,7 @@ def examining(root: str) -> Examine:
             "",
             found.ledger,
             found.look if found.sound else None,
+            verdicts.written(found, "markdown"),
         )
 
     return examined

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator.gates import moment
-from generator.git import short
 from generator.markdown import code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from generator.analysis.rows import Row
     from generator.analysis.verdict import Verdict
     from generator.lives import Decision, Life, Period
     from generator.model import Experiment
@@ -23,10 +21,14 @@ def document(
     winner: str,
     life: Life | None,
     verdict: Verdict | None,
+    report: str,
     why: str,
     now: int,
 ) -> str:
-    """Write the record: hypothesis, outcome, numbers, what was deployed when, and what was done about it."""
+    """Write the record: hypothesis, outcome, numbers, what was deployed when, and what was decided on the way.
+
+    `report` is the examination that the verdict comes from, as Markdown; "" without one.
+    """
     lines = [
         f"# {environment}/{experiment.name}: {winner} stays",
         "",
@@ -36,11 +38,9 @@ def document(
         f"- control: {experiment.control.name}; compared with {_names(experiment)}",
         f"- attempt: {life.attempts if life else 1}",
         f"- reason: {code(why)}",
+        f"- verdict: {verdict.decision if verdict else 'none was asked for'}",
     ]
-    lines += (
-        [f"- verdict: {verdict.decision}. {code(verdict.reason)}"] if verdict else ["- verdict: none was asked for"]
-    )
-    lines += _numbers(verdict) if verdict and verdict.rows else ()
+    lines += ["", *report.rstrip("\n").split("\n")] if report else ()
     lines += _stages(life.periods) if life else ()
     lines += _decisions(life.decisions) if life and life.decisions else ()
     return "\n".join(lines) + "\n"
@@ -50,38 +50,15 @@ def _names(experiment: Experiment) -> str:
     return ", ".join(variant.name for variant in experiment.candidates)
 
 
-def _numbers(verdict: Verdict) -> Iterator[str]:
-    yield from ("", "## Numbers", "", f"{verdict.unit}", "")
-    yield "| metric | candidate | control's rate | its rate | ratio | shown |"
-    yield "|---|---|---|---|---|---|"
-    for row in verdict.rows:
-        yield (
-            f"| {row.metric} ({row.role}) | {row.candidate} | {_rate(row.control_rate, row.control_counts)} | "
-            f"{_rate(row.candidate_rate, row.candidate_counts)} | {_ratio(row)} | {row.shows} |"
-        )
-
-
-def _rate(rate: float | None, counts: tuple[float, int]) -> str:
-    x, n = counts
-    return f"{rate:.4g} ({x:.0f} of {n})" if rate is not None else "none"
-
-
-def _ratio(row: Row) -> str:
-    if row.ratio is None:
-        return "none"
-    low, high = (f"{bound:.3g}" if bound is not None else "?" for bound in (row.lower, row.upper))
-    return f"{row.ratio:.4g} [{low}, {high}]"
-
-
 def _stages(periods: Iterable[Period]) -> Iterator[str]:
-    yield from ("", "## Stages", "", "| from | traffic | copied | commit |", "|---|---|---|---|")
+    yield from ("", "### Stages", "", "| from | traffic | copied | commit |", "|---|---|---|---|")
     for period in periods:
         traffic = ", ".join(f"{name} {percent} %" for name, percent in period.traffic)
-        yield f"| {moment(period.start)} | {traffic} | {period.shadow} % | {short(period.commit)} |"
+        yield f"| {moment(period.start)} | {traffic} | {period.shadow} % | {period.commit[:12]} |"
 
 
 def _decisions(decisions: Iterable[Decision]) -> Iterator[str]:
-    yield from ("", "## Decisions", "", "| when | what | verdict | override | commit |", "|---|---|---|---|---|")
+    yield from ("", "### Decisions", "", "| when | what | verdict | override | commit |", "|---|---|---|---|---|")
     for one in decisions:
         said = [code(text) if text else "" for text in (one.kind, one.verdict, one.reason)]
-        yield f"| {moment(one.time)} | {said[0]} | {said[1]} | {said[2]} | {short(one.commit)} |"
+        yield f"| {moment(one.time)} | {said[0]} | {said[1]} | {said[2]} | {one.commit[:12]} |"

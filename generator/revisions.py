@@ -116,7 +116,7 @@ def laid(root: str, revision: str, environment: str) -> Iterator[str]:
     import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
 
     with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
-        top = objects.folder(f"{objects.commit(revision)}:./")
+        top = objects.top(objects.commit(revision))
         there = _inside(objects, top, ENVIRONMENTS)
         for name in (BASE, environment):
             _write(objects, private, f"{ENVIRONMENTS}/{name}", there.get(name))

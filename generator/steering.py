@@ -45,7 +45,8 @@ class Examined(NamedTuple):
     """What analyzing came to.
 
     The last window that was counted ended at `counted` and was `window` seconds long. `unknown` says why there is no
-    verdict. `look` is what the `ledger` lacks, None if that is nothing, or must not be recorded.
+    verdict. `look` is what the `ledger` lacks, None if that is nothing, or must not be recorded. `report` tells all of
+    it as Markdown.
     """
 
     verdict: Verdict | None = None
@@ -54,6 +55,7 @@ class Examined(NamedTuple):
     unknown: str = ""
     ledger: Ledger | None = None
     look: Look | None = None
+    report: str = ""
 
 
 Examine: TypeAlias = "Callable[[str, Environment, Experiment, Life, int], Examined]"
@@ -253,7 +255,9 @@ def _recorded(case: Case, due: Due, root: str, now: int) -> str:
     place = evidence_folder(environment, experiment.name)
     os.makedirs(f"{root}/{place}", exist_ok=True)
     number = 1 + sum(name.startswith("decision-") for name in os.listdir(f"{root}/{place}"))
-    text = record.document(environment, experiment, due.winner, case.life, case.examined.verdict, due.reason, now)
+    text = record.document(
+        environment, experiment, due.winner, case.life, case.examined.verdict, case.examined.report, due.reason, now
+    )
     with open(f"{root}/{place}/decision-{number}.md", "x", encoding="utf-8", newline="\n") as file:
         file.write(text)
     return f"{place}/decision-{number}.md"

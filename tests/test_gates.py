@@ -124,7 +124,7 @@ CLOSED: tuple[tuple[str, Known, str, int | None], ...] = (
     ),
     (
         "plan",
-        STEP._replace(target=ALL),
+        STEP._replace(target=ALL, verdict=BETTER),
         "the next declared step is v1 50 %, v2 50 %",
         None,
     ),
@@ -177,6 +177,12 @@ CLOSED: tuple[tuple[str, Known, str, int | None], ...] = (
         "evidence",
         STEP._replace(verdict=GOOD._replace(rows=(row("errors", "v2", "guardrail", "nothing"),))),
         "not shown to be within its margin: errors of v2",
+        None,
+    ),
+    (
+        "evidence",
+        STEP._replace(target=ALL, standing=STAGE._replace(following=ALL)),
+        "the verdict is continue: continue.",
         None,
     ),
     (

@@ -34,9 +34,18 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "batch board builds changes diff examine git history interpret ledger markdown meaning message"
-    " planning printed problems prometheus publish report repository resources reviewing revisions rules"
-    " run scaffold status timetable verdicts",
+    "commands": "advance batch board builds changes checkout course diff examine gates git history interpret"
+    " ledger markdown meaning message planning printed problems prometheus publish report repository"
+    " resources reviewing revisions rules run scaffold status steering timetable verdicts",
+    "advance": "checkout course gates git history message moves problems publication remote repository revisions"
+    " steering",
+    "course": "checkout examine git interpret problems prometheus publish repository steering verdicts",
+    "steering": "amend edit gates git history interpret ledger load message model moves names pipeline problems"
+    " publication readback record render repository run seal stages tree wording",
+    "record": "gates markdown",
+    "gates": "freezes wording",
+    "moves": "model",
+    "amend": "document edit",
     "verdicts": "markdown report",
     "examine": "analysis counting ledger problems queries",
     "ledger": "analysis problems",
@@ -57,10 +66,10 @@ MAY_IMPORT = {
     "reversal": "restarts",
     "restarts": "differences kserve",
     "differences": "overlay",
-    "review": "capacity diff repository transitions wording",
+    "review": "capacity diff repository wording",
     "capacity": "quantities",
     "diff": "report wording",
-    "transitions": "freezes lives problems repository stages",
+    "transitions": "freezes lives problems repository stages wording",
     "publish": "checkout git message problems publication remote workshop",
     "publication": "checkout git interpret load message pipeline plan problems readback render report repository run"
     " seal tree verify wording",
@@ -151,6 +160,7 @@ TOUCH_THE_DISK = {
     "status",
 }
 TOUCH_THE_DISK |= {"endings", "commands", "scaffold", "tree", "validate"}
+TOUCH_THE_DISK |= {"advance", "course", "steering"}
 TOUCH_THE_DISK |= {"checkout", "publication", "publish", "remote", "workshop"}
 
 

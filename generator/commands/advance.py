@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "markdown"]), default="text", help="Form of the summary."
 )
-def command(names: tuple[str, ...], environment: str, directory: str, branch: str, *, push: bool, output: str) -> None:
+@click.option("--summary", default="", metavar="FILE", help="Add the summary, as Markdown, to the end of FILE.")
+def command(
+    names: tuple[str, ...], environment: str, directory: str, branch: str, *, push: bool, output: str, summary: str
+) -> None:
     """Take the steps that are due, of all experiments that advance by themselves.
 
     Analyzes every experiment with `rollout.mode` auto or propose, and promotes it, rolls it back, concludes it, or does
@@ -44,6 +47,9 @@ def command(names: tuple[str, ...], environment: str, directory: str, branch: st
         done.append(one)
         if output == "text":
             click.echo(_line(environment, one))
+    if summary:
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(f"{_table(environment, done)}\n")
     if output == "json":
         click.echo(json.dumps([_plain(one) for one in done], indent=2))
     elif output == "markdown":

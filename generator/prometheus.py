@@ -339,6 +339,8 @@ class Client:
         if not proxy:
             return urllib3.PoolManager(ssl_context=tls)
         parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+        if parts.scheme not in {"http", "https"}:
+            raise self._error("is behind a proxy that is not one of HTTP", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
         headers = None
         if parts.username:
             pair = f"{parts.username}:{parts.password or ''}"

@@ -351,6 +351,13 @@ def test_a_proxy_is_used_and_its_password_is_not_shown(monkeypatch: pytest.Monke
     assert TOKEN not in str(caught.value)
 
 
+def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"socks5://me:{TOKEN}@127.0.0.1:1")
+    with pytest.raises(PrometheusError, match="is behind a proxy that is not one of HTTP; check HTTPS_PROXY") as caught:
+        client("http://prometheus.example.com")
+    assert TOKEN not in str(caught.value)
+
+
 def test_nobody_listens() -> None:
     with pytest.raises(PrometheusError, match=r"cannot be reached \(Connection refused\); check spec.prometheus.url"):
         client("http://127.0.0.1:1").vector("up", 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, get_args
 
-from repositories import ENVIRONMENT, EXPERIMENT, production
+import pytest
+from histories import History
+from repositories import ENVIRONMENT, EXPERIMENT, production, recommendation
 
 from generator import examine, interpret, verdicts
 from generator.analysis.counts import Quality, Stage, Window
@@ -37,6 +39,40 @@ def examined(root: Path) -> Examination:
 def test_exit_codes_never_change() -> None:
     assert verdicts.EXIT_CODES == {"promote": 0, "rollback": 1, "continue": 4, "inconclusive": 5, "invalid": 6}
     assert verdicts.EXIT_CODES.keys() == set(get_args(Decision))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--until", "noon"), "'noon' is no time like 2026-11-21T12:00:00Z"),
+        (("--until", "2999-01-01T00:00:00Z"), "is still to come, so nothing can be known as of it"),
+        (("--evidence", "--record"), "--evidence asks no Prometheus, so there is nothing to --record"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_mistake_of_usage(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = production(tmp_path).invoke("analyze", EXPERIMENT, "-e", ENVIRONMENT, *options)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.needs("git")
+def test_what_is_not_deployed_or_has_no_prometheus_cannot_be_known(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.put(recommendation())
+    call = ("analyze", EXPERIMENT, "-e", ENVIRONMENT)
+    done = history.penstock(*call, "--evidence")
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"penstock: {EXPERIMENT} is not deployed in {ENVIRONMENT}: nothing on the deployed branch declares it; merge "
+        "it first, or name another branch with --branch\n"
+    )
+    history.commit("begin")
+    done = history.penstock(*call)
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"penstock: environments/{ENVIRONMENT}/environment.yaml: no Prometheus is declared; add spec.prometheus.url, "
+        "or use --evidence with what is recorded\n"
+    )
 
 
 def test_each_form_says_the_same_and_nothing_of_it_is_syntax(tmp_path: Path) -> None:

@@ -82,10 +82,14 @@ def _client(environment: Environment, root: str) -> Client:
 
 
 def _time(text: str) -> int:
+    now = int(time.time())
     if not text:
-        return int(time.time())
+        return now
     try:
-        at = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is no time like 2026-11-21T12:00:00Z", param_hint="--until") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    at = int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp())
+    if at > now:
+        raise click.BadParameter(f"{text!r} is still to come, so nothing can be known as of it", param_hint="--until")
+    return at

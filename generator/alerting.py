@@ -34,7 +34,7 @@ def _recorded(experiment: Experiment, environment: Environment, queries: Queries
     place = (("experiment", experiment.name), ("namespace", environment.namespace))
     # Constant series put the declared split into Prometheus in the same commit as the traffic, with no exporter.
     recorded = [
-        Rule(f"vector({variant.traffic / 100:g})", (*place, ("variant", variant.name)), names.WEIGHT)
+        Rule(f"vector({queries.figures.weights[variant.name]})", (*place, ("variant", variant.name)), names.WEIGHT)
         for variant in experiment.variants
     ]
     recorded.append(Rule(queries.requests("increase", LONG_WINDOW), place, names.REQUESTS))
@@ -82,9 +82,9 @@ def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list
     # A mean of 0.6 s is 0.6 and not 600m, which is what humanize makes of it.
     shown = "humanizePercentage" if metric.kind != "mean" else 'printf "%.4g"'
     way = "above" if metric.direction == "lower" else "below"
+    written = queries.figures.metrics[metric.name]
     alerts = []
     if metric.limit is not None:
-        limit = f"{metric.limit * 100:g}%" if metric.kind != "mean" else f"{metric.limit:g}"
         alerts.append(
             Rule(
                 queries.over_limit(metric),
@@ -93,7 +93,7 @@ def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list
                 hold="2m",
                 keep="10m",
                 summary=f"{experiment.name}/{{{{ $labels.variant }}}}: {metric.name} is {way} its limit",
-                description=f"{metric.name} is {{{{ $value | {shown} }}}}; the limit is {limit}.",
+                description=f"{metric.name} is {{{{ $value | {shown} }}}}; the limit is {written.share}.",
             )
         )
     if metric.margin is not None and experiment.candidates:
@@ -105,7 +105,7 @@ def _guardrail(experiment: Experiment, metric: Metric, queries: Queries) -> list
                 hold="5m",
                 keep="10m",
                 summary=f"{experiment.name}/{{{{ $labels.variant }}}}: {metric.name} is worse than "
-                f"{experiment.control.name} by more than {metric.margin * 100:g} %",
+                f"{experiment.control.name} by more than {written.margin} %",
                 description=f"{metric.name} is {{{{ $value | {shown} }}}}, {way} what the guardrail tolerates. "
                 "Consider a rollback.",
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator import names
+from generator.figures import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Panel(NamedTuple):
     queries: tuple[Query, ...]
     width: int
     height: int
-    limit: float | None = None
+    limit: str | None = None
     columns: tuple[tuple[str, str, str], ...] = ()
     id: int = 0
     x: int = 0
@@ -102,7 +103,7 @@ def _panels(experiment: Experiment, queries: Queries) -> Iterator[Panel]:
             (Query("A", queries.recorded(names.SRM), "chi-squared"),),
             24,
             7,
-            limit=queries.critical,
+            limit=number(queries.critical),
         )
 
 
@@ -136,8 +137,9 @@ def _scoreboard(experiment: Experiment, queries: Queries) -> Panel:
 
 def _metric(metric: Metric, queries: Queries) -> Iterator[Panel]:
     better = "Lower is better." if metric.direction == "lower" else "Higher is better."
-    goal = f"Tolerated: {metric.margin * 100:g} % worse than control." if metric.margin is not None else ""
-    goal = f"Wanted: {metric.mde * 100:g} % better than control." if metric.mde is not None else goal
+    written = queries.figures.metrics[metric.name]
+    goal = f"Tolerated: {written.margin} % worse than control." if metric.margin is not None else ""
+    goal = f"Wanted: {written.mde} % better than control." if metric.mde is not None else goal
     quantiles = metric.histogram is not None and metric.quantiles
     yield Panel(
         "timeseries",
@@ -147,7 +149,7 @@ def _metric(metric: Metric, queries: Queries) -> Iterator[Panel]:
         (Query("A", queries.value(metric, _RATE), "{{variant}}"),),
         12 if quantiles else 24,
         9,
-        limit=metric.limit,
+        limit=written.limit if metric.limit is not None else None,
     )
     if quantiles:
         yield Panel(

@@ -13,6 +13,7 @@ from generator.routing import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from generator.figures import Figures
     from generator.model import Environment, Experiment, Pairs, Variant
 
 
@@ -26,9 +27,13 @@ def serving(experiment: Experiment, environment: Environment) -> tuple[Planned, 
     )
 
 
-def monitoring(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
-    """Return the files that measure: what they depend on besides the name is `prototypes`' business."""
-    return tuple(_area("monitoring", _monitoring, experiment, environment))
+def monitoring(experiment: Experiment, environment: Environment, figures: Figures | None = None) -> tuple[Planned, ...]:
+    """Return the files that measure; `figures` are the experiment's numbers, if not as they are."""
+
+    def plan(experiment: Experiment, environment: Environment, place: str) -> Iterator[Planned]:
+        return _monitoring(experiment, environment, place, Queries(experiment, environment, figures))
+
+    return tuple(_area("monitoring", plan, experiment, environment))
 
 
 def _area(
@@ -127,8 +132,7 @@ def _traffic(experiment: Experiment, environment: Environment, place: str) -> It
     return BACKENDS[environment.routing.backend].planned(experiment, environment, place)
 
 
-def _monitoring(experiment: Experiment, environment: Environment, place: str) -> Iterator[Planned]:
-    queries = Queries(experiment, environment)
+def _monitoring(experiment: Experiment, environment: Environment, place: str, queries: Queries) -> Iterator[Planned]:
     yield _monitor(experiment, environment, place)
     name = names.route(experiment.name)
     yield Planned(

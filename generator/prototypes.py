@@ -1,19 +1,22 @@
 """What measures an experiment, rendered and verified once for all experiments that are measured alike.
 
-Monitoring is half of what is rendered, and depends on little: 1,000 experiments of one team differ in name and
-hypothesis only. From its second sight on, such a group is rendered for two experiments with made-up names. If the
-two differ in the names alone, and hold nothing wrong, then so do all others, whose files are filled in from the first.
+Monitoring is half of what is rendered, and depends on little: the experiments of one team differ in names, numbers and
+hypothesis only. From its second sight on, such a group is rendered for a made-up experiment, with an odd word in the
+place of each of these; the text between the words is what the group has in common. If it holds nothing wrong, and is
+the text of an experiment of the group once that one's own words stand there, it serves all others too.
 
-That is sound because a name is letters, digits and hyphens, and no word that YAML reads as something else: a text in
-which it takes the place of another keeps its structure. Hypotheses stand in JSON texts only, where each is encoded.
-`tests/test_laws.py` holds filled files against those that are rendered in full.
+That is sound because a name is letters, digits and hyphens, and no word that YAML reads as something else, and because
+numbers take the place of numbers: the text keeps its structure. Hypotheses stand in JSON texts only, where each is
+encoded. `tests/test_laws.py` holds filled files against those that are rendered in full.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from generator import names, plan, verify
+from generator import figures, names, plan, verify
+from generator.figures import Figures, Written
 from generator.manifest import Manifest, ObjectId, Planned
 from generator.model import Experiment, Variant
 from generator.scalars import encode, scalar
@@ -22,22 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from generator.crds import Catalog
-    from generator.model import Environment
+    from generator.model import Environment, Metric
     from generator.readback import Reader
     from generator.render import Templates
 
 # All that monitoring may depend on. What is not named here is None in the prototype, so that using it shows at once.
 _OF_EXPERIMENT = frozenset({"owner", "shadow", "requests", "metrics"})
 _OF_VARIANT = frozenset({"name", "runtime", "replicas", "traffic"})
-_FIRST, _SECOND = ("penstock-first-slot", "Penstock's first slot"), ("penstock-second-slot", "Penstock's second slot")
+_NAME, _HYPOTHESIS, _NUMBER = "penstock-odd-name", "Penstock's odd hypothesis", "770{:04d}077"
 _MOST = 256
 
 
 class _File(NamedTuple):
+    """A file of the prototype: `pieces` of text, and which word belongs at which of them."""
+
     path: str
     template: str
     id: ObjectId
-    text: str
+    pieces: list[str]
+    holes: list[tuple[int, int]]
 
 
 class Prototypes:
@@ -50,9 +56,10 @@ class Prototypes:
 
     def monitoring(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[Manifest, ...]:
         """Return the verified manifests of an experiment's monitoring; none where it must be rendered in full."""
-        if self._templates.overrides or scalar(experiment.name) != experiment.name:
+        odd = scalar(experiment.name) != experiment.name or not experiment.hypothesis.isprintable()
+        if odd or self._templates.overrides:
             return ()
-        key = (environment.name, *_only(experiment, _OF_EXPERIMENT), *map(_variant, experiment.variants))
+        key = _key(experiment, environment)
         if key not in self._known:
             if len(self._known) >= _MOST:
                 self._known.clear()
@@ -61,64 +68,84 @@ class Prototypes:
         files = self._known[key]
         if files is None:
             files = self._known[key] = self._learned(experiment, environment, catalog)
-        return _filled(files, experiment, environment) if experiment.hypothesis.isprintable() else ()
+        return _filled(files, experiment, environment)
 
     def _learned(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[_File, ...]:
-        """Render and verify for two made-up experiments; nothing unless they are alike and right."""
-        first, second = (
-            self._rendered(_made_up(experiment, *slot), environment, catalog) for slot in (_FIRST, _SECOND)
-        )
-        values = _values(environment, *_SECOND)
-        alike = [(one.path, one.text) for one in second] == [
-            (_put(f.path, values), _put(f.text, values)) for f in first
-        ]
-        return first if alike else ()
+        """Make the prototype of an experiment's group; nothing if it is wrong, or would not serve this one."""
+        made_up, odd = _made_up(experiment)
+        prototype = self._rendered(made_up, environment, catalog, odd)
+        words = re.compile("(" + "|".join(map(re.escape, _words(made_up, environment, odd))) + ")")
+        files = tuple(_split(one, words, _words(made_up, environment, odd)) for one in prototype)
+        whole = self._rendered(experiment, environment, catalog, figures.of(experiment))
+        filled = _filled(files, experiment, environment)
+        same = [(one.planned.path, one.text) for one in filled] == [(one.planned.path, one.text) for one in whole]
+        return files if same else ()
 
-    def _rendered(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[_File, ...]:
-        planned = plan.monitoring(experiment, environment)
+    def _rendered(
+        self, experiment: Experiment, environment: Environment, catalog: Catalog, written: Figures
+    ) -> tuple[Manifest, ...]:
+        planned = plan.monitoring(experiment, environment, written)
         manifests, findings = verify.verified(self._templates.render(planned), catalog, self._reader)
-        if findings:
-            return ()
-        return tuple(_File(one.planned.path, one.planned.template, one.planned.id, one.text) for one in manifests)
+        return () if findings else manifests
 
 
-def _variant(variant: Variant) -> tuple[Hashable, ...]:
-    """Return what a variant is known by; a runtime has a name of its own in each environment."""
-    return tuple(_only(variant._replace(runtime=variant.runtime.name), _OF_VARIANT))  # type: ignore[arg-type]
+def _key(experiment: Experiment, environment: Environment) -> Hashable:
+    """Return all that decides the text between the words; a runtime has a name of its own in each environment."""
+    variants = tuple((one.name, one.runtime.name, one.replicas, one.traffic > 0) for one in experiment.variants)
+    metrics = tuple(map(_numberless, experiment.metrics))
+    return environment.name, experiment.owner, experiment.shadow, experiment.requests, metrics, variants
 
 
-def _made_up(experiment: Experiment, name: str, hypothesis: str) -> Experiment:
-    """Return an experiment with that name, in which only what monitoring may depend on is left."""
+def _numberless(metric: Metric) -> Metric:
+    """Leave of a metric's numbers whether they are declared."""
+    declared = {field: None if getattr(metric, field) is None else 1.0 for field in ("mde", "margin", "limit")}
+    return metric._replace(**declared, floor=None, baseline=None, minimum_requests=1)  # type: ignore[arg-type]
+
+
+def _made_up(experiment: Experiment) -> tuple[Experiment, Figures]:
+    """Return an experiment with odd words, in which only what monitoring may depend on is left, and odd numbers."""
     variants = tuple(Variant._make(_only(one, _OF_VARIANT)) for one in experiment.variants)
     left = Experiment._make(_only(experiment, _OF_EXPERIMENT))
-    return left._replace(name=name, hypothesis=hypothesis, variants=variants)
+    count = iter(range(10_000))
+    odd = Figures(
+        {one.name: _NUMBER.format(next(count)) for one in variants},
+        {one.name: Written(*(_NUMBER.format(next(count)) for _ in Written._fields)) for one in experiment.metrics},
+    )
+    return left._replace(name=_NAME, hypothesis=_HYPOTHESIS, variants=variants), odd
 
 
 def _only(value: Experiment | Variant, fields: frozenset[str]) -> list[Any]:
     return [part if field in fields else None for field, part in zip(value._fields, value, strict=True)]
 
 
+def _words(experiment: Experiment, environment: Environment, written: Figures) -> list[str]:
+    """Return what differs within a group, in a fixed order; the uid first, for it holds the name."""
+    return [
+        names.dashboard_uid(environment.namespace, experiment.name, environment.cluster),
+        experiment.name,
+        encode(experiment.hypothesis)[1:-1],
+        *written.weights.values(),
+        *(word for metric in written.metrics.values() for word in metric),
+    ]
+
+
+def _split(manifest: Manifest, words: re.Pattern[str], order: list[str]) -> _File:
+    pieces = words.split(manifest.text)
+    holes = [(at, order.index(pieces[at])) for at in range(1, len(pieces), 2)]
+    return _File(manifest.planned.path, manifest.planned.template, manifest.planned.id, pieces, holes)
+
+
 def _filled(files: tuple[_File, ...], experiment: Experiment, environment: Environment) -> tuple[Manifest, ...]:
-    name, slot = experiment.name, _FIRST[0]
-    values = _values(environment, name, experiment.hypothesis)
+    name, words = experiment.name, _words(experiment, environment, figures.of(experiment))
     manifests = []
     for file in files:
-        text = _put(file.text, values)
+        pieces = file.pieces.copy()
+        for at, word in file.holes:
+            pieces[at] = words[word]
+        text = "".join(pieces)
         if len(text) > verify.MOST_CHARACTERS:
             return ()
-        identity = ObjectId(*file.id[:3], file.id.name.replace(slot, name))
-        planned = Planned(file.path.replace(slot, name), file.template, identity, {}, experiment.source)
+        identity = ObjectId(*file.id[:3], file.id.name.replace(_NAME, name))
+        planned = Planned(file.path.replace(_NAME, name), file.template, identity, {}, experiment.source)
         manifests.append(Manifest(planned, text, None))
     return tuple(manifests)
-
-
-def _values(environment: Environment, name: str, hypothesis: str) -> tuple[tuple[str, str], ...]:
-    """Return what stands in the first made-up experiment's files and what belongs there; free text comes last."""
-    old, new = (names.dashboard_uid(environment.namespace, one, environment.cluster) for one in (_FIRST[0], name))
-    return (old, new), (_FIRST[0], name), (_FIRST[1], encode(hypothesis)[1:-1])
-
-
-def _put(text: str, values: tuple[tuple[str, str], ...]) -> str:
-    for old, new in values:
-        text = text.replace(old, new)
-    return text

@@ -7,14 +7,14 @@ Everything stays within what Prometheus 2.42 and 3.x both understand.
 
 from __future__ import annotations
 
-import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import kserve, names
+from generator import figures, kserve, names
 
 if TYPE_CHECKING:
+    from generator.figures import Figures
     from generator.model import Environment, Experiment, Metric, Requests, Scope, Series, Variant
 
 SHORT_WINDOW = "5m"
@@ -57,7 +57,9 @@ class Counters(NamedTuple):
 class Queries:
     """The expressions of one experiment in one environment."""
 
-    def __init__(self, experiment: Experiment, environment: Environment) -> None:
+    def __init__(self, experiment: Experiment, environment: Environment, written: Figures | None = None) -> None:
+        """`written` are the experiment's numbers, if they are not to be written as they are."""
+        self.figures = written or figures.of(experiment)
         self._experiment = experiment
         self._environment = environment
         self._sums: dict[tuple[object, ...], str] = {}
@@ -179,17 +181,10 @@ class Queries:
         return f"{self.recorded(names.SRM)} > {self.critical:g} and {on} {enough} unless {on} {moved}"
 
     def over_limit(self, metric: Metric) -> str:
-        """Variants beyond the fixed limit in both windows, with enough requests.
-
-        Enough is at least as many as would bring ten events at the limit: at a true rate of half the limit, a hundred
-        requests would page ten times a day (simulated).
-        """
-        sign, limit = _worse(metric), _number(metric.limit or 0.0)
-        both = f"{self._value(names.SHORT, metric)} {sign} {limit} and {self._value(names.LONG, metric)} {sign} {limit}"
-        enough = metric.minimum_requests
-        if metric.kind != "mean" and metric.direction == "lower" and metric.limit:
-            enough = max(enough, math.ceil(10 / metric.limit))
-        return f"{both} and on (variant) {self.recorded(names.REQUESTS)} >= {enough}"
+        """Variants beyond the fixed limit in both windows, with enough requests."""
+        sign, written = _worse(metric), self.figures.metrics[metric.name]
+        both = " and ".join(f"{self._value(name, metric)} {sign} {written.limit}" for name in (names.SHORT, names.LONG))
+        return f"{both} and on (variant) {self.recorded(names.REQUESTS)} >= {written.enough_at_limit}"
 
     def worse_than_control(self, metric: Metric) -> str:
         """Candidates worse than control by more than the margin in both windows, with enough requests in either arm."""
@@ -225,7 +220,7 @@ class Queries:
         candidate = self._value(name, metric, self._control("!="))
         control = self._value(name, metric, self._control("="))
         on = "on (namespace, experiment, metric) group_left ()"
-        return f"{candidate} {_worse(metric)} {on} ({_number(_margin_factor(metric))} * {control})"
+        return f"{candidate} {_worse(metric)} {on} ({self.figures.metrics[metric.name].factor} * {control})"
 
     def _beyond_chance(self, metric: Metric) -> str:
         """Candidates whose distance from the margin is more than three standard errors, from Poisson counts of events.
@@ -239,10 +234,10 @@ class Queries:
             for arm in (self._control("!="), self._control("="))
         ]
         candidate, control = [f"{value} ^ 2 / clamp_min({events}, 1)" for value, events in arms]
-        factor = _margin_factor(metric)
+        written = self.figures.metrics[metric.name]
         on = "on (namespace, experiment, metric) group_left ()"
-        distance = f"({arms[0][0]} - {on} ({_number(factor)} * {arms[1][0]})) ^ 2"
-        return f"({distance} > 9 * ({candidate} + {on} ({_number(factor**2)} * {control})))"
+        distance = f"({arms[0][0]} - {on} ({written.factor} * {arms[1][0]})) ^ 2"
+        return f"({distance} > 9 * ({candidate} + {on} ({written.factor_squared} * {control})))"
 
     def _value(self, name: str, metric: Metric, *matchers: str) -> str:
         return self.recorded(name, f'metric="{metric.name}"', *matchers)
@@ -251,7 +246,7 @@ class Queries:
         return f'variant{operator}"{self._experiment.control.name}"'
 
     def _enough(self, metric: Metric, *matchers: str) -> str:
-        return f"{self.recorded(names.REQUESTS, *matchers)} >= {metric.minimum_requests}"
+        return f"{self.recorded(names.REQUESTS, *matchers)} >= {self.figures.metrics[metric.name].enough}"
 
     def _part(
         self, metric: Metric, suffix: str, function: str, window: str, matcher: str = "", by: str = "variant"
@@ -353,7 +348,7 @@ def _selected(metric: str, *matchers: str) -> str:
 
 def le_matcher(bound: float) -> str:
     """Match a bucket bound as Go writes it (`1`, `1.8e+06`), Envoy (`1800000`), Python and Prometheus 3 (`1.0`)."""
-    text = _number(bound)
+    text = figures.number(bound)
     if bound < 1e6 and bound != int(bound):
         return f"le={quoted(text)}"
     pattern = re.escape(text) + (r"(\.0)?" if bound == int(bound) else "")
@@ -365,16 +360,6 @@ def le_matcher(bound: float) -> str:
 
 def _worse(metric: Metric) -> str:
     return ">" if metric.direction == "lower" else "<"
-
-
-def _margin_factor(metric: Metric) -> float:
-    """Return what control's value times this is the worst that is tolerated."""
-    margin = metric.margin or 0.0
-    return 1 + margin if metric.direction == "lower" else 1 - margin
-
-
-def _number(value: float) -> str:
-    return f"{value:.12g}"
 
 
 @lru_cache(maxsize=1024)

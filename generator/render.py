@@ -75,10 +75,6 @@ def _leaf(value: Any) -> str:
     return repr(value) if isinstance(value, int | float) else scalar(value)
 
 
-def _number(value: float) -> str:
-    return f"{value:.12g}"
-
-
 _MOST = 2_000
 _LONGEST_KEPT = 80  # longer ones are queries, which hold the experiment's name and never recur
 
@@ -154,9 +150,7 @@ def _environment(folders: list[str], sandboxed: bool, cache: str) -> jinja2.Envi
     if not sandboxed:
         # Shipped templates read attributes of our own types only; Jinja's way through items as well costs a third.
         environment.getattr = getattr  # type: ignore[method-assign,assignment]
-    environment.filters.update(
-        q=_Marked().__getitem__, j=encode, block=block, literal=_literal, n=_whole, number=_number
-    )
+    environment.filters.update(q=_Marked().__getitem__, j=encode, block=block, literal=_literal, n=_whole)
     return environment
 
 

@@ -7,12 +7,12 @@ verdict call it, with a client or with the ledger alone.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator import counting, ledger
-from generator.analysis.counts import Design, Quality, Question, Stage, Window
+from generator.analysis.counts import Design, Quality, Stage, Window
 from generator.analysis.verdict import Verdict, verdict
+from generator.design import design
 from generator.problems import PenstockError
 from generator.queries import Queries
 
@@ -76,7 +76,7 @@ def examine(
     looks = (*known.looks, *((look,) if look else ()))
     windows = _comparable(stages, (window for one in looks for window in one.windows))
     quality = _quality(experiment, looks, gain, client.warnings if client else ())
-    made = design(experiment, stages, len(looks), life.attempts)
+    made = design(experiment, stages[0].start if stages else None, len(looks), life.attempts)
     return Examination(
         experiment,
         environment.name,
@@ -89,27 +89,6 @@ def examine(
         known,
         look if look and look.windows else None,
         not (quality.invalid or quality.missing),
-    )
-
-
-def design(experiment: Experiment, stages: Sequence[Stage], looks: int = 1, attempts: int = 1) -> Design:
-    """Return what was fixed before the start. The planned end is the day of `expires`, or maxDuration if it is over."""
-    ends = [_midnight_after(experiment.expires)]
-    if experiment.rollout and experiment.rollout.max_duration and stages:
-        ends.append(stages[0].start + experiment.rollout.max_duration)
-    return Design(
-        control=experiment.control.name,
-        candidates=tuple(variant.name for variant in experiment.candidates),
-        questions=tuple(
-            Question(one.name, one.role, one.direction, one.mde, one.margin, one.floor, one.kind)
-            for one in experiment.metrics
-        ),
-        assignment=experiment.analysis.assignment,
-        design_effect=experiment.analysis.design_effect,
-        minimum_seconds=experiment.analysis.minimum_duration,
-        planned_end=min(ends),
-        looks=looks,
-        attempts=attempts,
     )
 
 
@@ -127,11 +106,6 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-
-
-def _midnight_after(day: str) -> int:
-    end = date.fromisoformat(day) + timedelta(days=1)
-    return int(datetime(end.year, end.month, end.day, tzinfo=UTC).timestamp())
 
 
 def _until(periods: Iterable[Period], until: int) -> tuple[Period, ...]:

@@ -28,6 +28,7 @@ settings.load_profile("default")
 _OFFERS = {
     "PENSTOCK_CRDS": "a folder of CustomResourceDefinitions, as tests/test_cluster_schemas.py describes it",
     "PENSTOCK_GRAFANA": "the folder jsonschema of github.com/grafana/grafana-foundation-sdk",
+    "chromium or google-chrome": "Debian package chromium",
     "git": "Debian package git",
     "ssh-keygen": "Debian package openssh-client",
     "kubectl or kustomize": "go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1",

@@ -9,9 +9,10 @@ import pytest
 from histories import History
 from repositories import ENVIRONMENT, EXPERIMENT, production, recommendation
 
-from generator import examine, interpret, verdicts
+from generator import interpret, verdicts
 from generator.analysis.counts import Quality, Stage, Window
 from generator.analysis.verdict import Decision, verdict
+from generator.design import design
 from generator.examine import Examination
 from generator.ledger import Ledger
 
@@ -30,10 +31,10 @@ def examined(root: Path) -> Examination:
     counts = {one.name: {"v1": (80, 8000), "v2": (60, 2000)} for one in found.metrics}
     windows = (Window(0, 120, 720, {"v1": 8000, "v2": 2000}, counts),)
     quality = Quality(coverage={"v1": 1.0, "v2": 0.96}, resets={"v2": 2}, gateway_gap=0.002, warnings=(HOSTILE,))
-    design = examine.design(found, stages, 3, 2)
-    judged = verdict(design, stages, windows, quality)
+    designed = design(found, 0, 3, 2)
+    judged = verdict(designed, stages, windows, quality)
     ledger = Ledger("evidence.jsonl", (), "")
-    return Examination(found, ENVIRONMENT, 900, stages, windows, quality, design, judged, ledger, None, sound=True)
+    return Examination(found, ENVIRONMENT, 900, stages, windows, quality, designed, judged, ledger, None, sound=True)
 
 
 def test_exit_codes_never_change() -> None:

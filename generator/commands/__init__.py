@@ -20,5 +20,6 @@ COMMANDS = {
     "rollback": "Give control the traffic back.",
     "conclude": "End an experiment with a winner.",
     "advance": "Take the steps that are due, of all experiments that advance by themselves.",
+    "report": "Tell the story of an experiment on one page.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

@@ -5,16 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
 
 from generator.commands.selection import chosen, target
-from generator.problems import PenstockError
-
-if TYPE_CHECKING:
-    from generator.model import Environment
-    from generator.prometheus import Client
 
 
 @click.command()
@@ -45,40 +39,24 @@ def command(
     """
     if evidence and record:
         raise click.UsageError("--evidence asks no Prometheus, so there is nothing to --record")
-    from generator import examine, git, history, interpret, ledger, verdicts  # noqa: PLC0415 (start-up time)
+    from generator import examine, ledger, subject, verdicts  # noqa: PLC0415 (start-up time)
 
     at = _time(until)
     inventory, _ = chosen(directory, (environment,), (name,))
-    place = interpret.environment(inventory.root, environment)
-    reading = interpret.experiment(
-        inventory.root, place.environment, place.document, name, in_base=name in inventory.base
-    )
-    gitops = place.environment.gitops
-    ref = git.deployed(inventory.root, branch or (gitops.branch if gitops else ""))
-    key = (environment, name)
-    life = history.lives(inventory.root, ref, [key], int(time.time())).get(key)
-    client = None if evidence else _client(place.environment, inventory.root)
-    examined = examine.examine(inventory.root, reading.experiment, place.environment, life, at, client)
+    asked = subject.read(inventory, environment, name)
+    life = subject.life(asked, branch, int(time.time()))
+    client = None
+    if not evidence:
+        client = subject.client(asked.environment, asked.root, "use --evidence with what is recorded")
+    examined = examine.examine(asked.root, asked.experiment, asked.environment, life, at, client)
     click.echo(verdicts.written(examined, output), nl=False)
     if record and examined.look and examined.sound:
-        ledger.append(inventory.root, examined.ledger, examined.look)
+        ledger.append(asked.root, examined.ledger, examined.look)
         click.echo(f"recorded {len(examined.look.windows)} windows in {examined.ledger.file}", err=True)
     elif record:
         why = "nothing new is complete" if examined.sound else "counts that cannot be trusted are no evidence"
         click.echo(f"recorded nothing: {why}", err=True)
     sys.exit(verdicts.EXIT_CODES[examined.verdict.decision])
-
-
-def _client(environment: Environment, root: str) -> Client:
-    from generator.prometheus import Client  # noqa: PLC0415 (start-up time)
-    from generator.repository import environment_file  # noqa: PLC0415
-
-    file = environment_file(environment.name)
-    if environment.prometheus is None:
-        raise PenstockError(
-            f"{file}: no Prometheus is declared; add spec.prometheus.url, or use --evidence with what is recorded"
-        )
-    return Client(environment.prometheus, root, file)
 
 
 def _time(text: str) -> int:

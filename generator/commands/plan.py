@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 
 import click
 
-from generator import interpret, planning, rules, run, timetable
+from generator import interpret, planning, rules, run, subject, timetable
 from generator.commands.selection import chosen, target
+from generator.design import expiry
 
 _EXIT = {"yes": 0, "no": 1, "unknown": 3}
 
@@ -34,17 +34,16 @@ def command(
     if it began now. Exits with 0 if all of it fits, with 1 if not, and with 3 if a number is missing.
     """
     inventory, _ = chosen(directory, (environment,), (name,))
-    place = interpret.environment(inventory.root, environment)
-    read = interpret.experiment(inventory.root, place.environment, place.document, name, in_base=name in inventory.base)
-    experiment = read.experiment
-    interpret.refuse(rules.check(read.document, experiment, place.environment, run.today()))
+    asked = subject.read(inventory, environment, name)
+    experiment = asked.experiment
+    interpret.refuse(rules.check(asked.document, experiment, asked.environment, run.today()))
     basis = planning.declared(experiment)
     deciding = [metric.name for metric in experiment.metrics if metric.kind != "mean"]
     given = {metric: planning.Number(value, "--rate") for metric, value in (_rate(one, deciding) for one in rates)}
     basis = basis._replace(rates={**basis.rates, **given})
     if rps is not None:
         basis = basis._replace(rps=planning.Number(rps, "--rps"))
-    found = planning.plan(experiment, basis, _left(experiment.expires))
+    found = planning.plan(experiment, basis, (expiry(experiment.expires) or 0) - int(time.time()))
     click.echo(timetable.write(f"{environment}/{name}", found, basis, output), nl=False)
     sys.exit(_EXIT[found.answer])
 
@@ -60,9 +59,3 @@ def _rate(written: str, known: list[str]) -> tuple[str, float]:
     if not 0 <= rate < 1:
         raise click.UsageError(f"--rate {written}: write a fraction of at least 0 and below 1, such as {name}=0.05")
     return name, rate
-
-
-def _left(expires: str) -> int:
-    """Return the seconds until the end of a day."""
-    end = datetime.strptime(expires, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-    return int(end.timestamp()) - int(time.time())

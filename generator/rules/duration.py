@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 
 from generator.problems import WARNING
@@ -19,27 +18,24 @@ def duration(document: Document, experiment: Experiment, environment: Environmen
     """Warn of one that cannot show what it asks before it ends; `plan` says more, also with numbers of one's own."""
     if experiment.rps is None or all(metric.baseline is None for metric in experiment.metrics):
         return []
-    try:
-        left = (date.fromisoformat(experiment.expires) - date.fromisoformat(today)).days
-    except ValueError:
-        return []
     from generator import planning  # noqa: PLC0415 (start-up time: most experiments declare no rate)
+    from generator.design import expiry  # noqa: PLC0415
 
-    found = planning.plan(experiment, planning.declared(experiment), (left + 1) * _DAY)
-    return (
-        [
-            document.problem(
-                "PS339",
-                ("spec", "rps"),
-                f"{_inside(found.late[0])} (at {experiment.rps:g} requests per second)",
-                f"run `penstock plan {experiment.name} -e {environment.name}` to see each stage; the fastest split "
-                f"is {planning.split(found.fastest)}, and larger margins and effects need less",
-                severity=WARNING,
-            )
-        ]
-        if found.late and left >= 0
-        else []
-    )
+    ends, tonight = expiry(experiment.expires), expiry(today)
+    if ends is None or tonight is None or ends < tonight:
+        return []
+    found = planning.plan(experiment, planning.declared(experiment), ends - tonight + _DAY)
+    return [
+        document.problem(
+            "PS339",
+            ("spec", "rps"),
+            f"{_inside(late)} (at {experiment.rps:g} requests per second)",
+            f"run `penstock plan {experiment.name} -e {environment.name}` to see each stage; the fastest split is "
+            f"{planning.split(found.fastest)}, and larger margins and effects need less",
+            severity=WARNING,
+        )
+        for late in found.late[:1]
+    ]
 
 
 def _inside(sentence: str) -> str:

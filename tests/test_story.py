@@ -1,0 +1,289 @@
+"""The report of an experiment: what it tells, that nothing in it can break out, and how a real browser shows it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browser import browser
+from evidence import BEGIN, RATES, Truth, count, ramp
+from histories import HOUR, START, History
+from repositories import EXPERIMENT
+
+from generator import charts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from browser import Browser
+
+GOLDEN = Path(__file__).parent / "reports"
+BETTER = Truth(RATES, {"v2": {"click-through": 1.12}})
+WORSE = Truth(RATES, {"v2": {"errors": 2.0}})
+SAME = Truth(RATES, {})
+ATTACKS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</title></style><svg/onload=alert(1)>",
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% include '/etc/passwd' %}",
+    "--><!--",
+    "[click](javascript:alert(1)) ![x](https://evil.example/x.png)",
+    "@everyone ` | </details> | `` <b>",
+    "&lt;script&gt; \u202e gpj.exe",
+)
+STORIES = {"better": (BETTER, 36), "worse": (WORSE, 10), "early": (SAME, 2)}
+
+
+def told(history: History, *options: str) -> str:
+    done = history.invoke("report", EXPERIMENT, "-e", "production", *options)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
+
+
+def story(name: str, root: Path) -> History:
+    truth, hours = STORIES[name]
+    made = ramp(root)
+    count(made, truth, hours)
+    return made
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("name", STORIES)
+def test_the_digest_is_as_committed(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    found = told(story(name, tmp_path / "repository"), "-o", "markdown")
+    found = re.sub(r"`[0-9a-f]{12}`", "`<commit>`", found)
+    file = GOLDEN / f"{name}.md"
+    if request.config.getoption("--update"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found)
+    assert found == file.read_text()
+
+
+class Page(HTMLParser):
+    """A page as data: elements with their attributes, and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.said: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "br"}:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.said).split())
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("name", STORIES)
+def test_the_page_is_whole_alone_and_the_same_each_time(name: str, tmp_path: Path) -> None:
+    history = story(name, tmp_path / "repository")
+    text = told(history)
+    assert told(history) == text
+    page = Page(text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "img", "base", "form", "audio", "video"}
+    for tag, attributes in page.elements:
+        for attribute, value in attributes.items():
+            assert not attribute.startswith("on"), (tag, attribute)
+            if attribute in {"href", "src", "xlink:href", "action", "srcset"}:
+                assert value == "data:,"
+    assert "url(" not in text
+    assert "@import" not in text
+    for tag, attributes in page.elements:
+        assert attributes.get("role") != "img" or attributes.get("aria-label"), tag
+    for part in ("Hypothesis", "At a glance", "How the evidence grew", "Traffic", "What happened", "Stage by stage"):
+        assert part in page.text
+
+
+@pytest.mark.needs("git")
+def test_the_page_tells_the_verdict_its_numbers_and_its_history(tmp_path: Path) -> None:
+    text = Page(told(story("better", tmp_path / "repository"))).text
+    assert "Promote v2 v2 may take over: click-through is better: " in text
+    assert "Try v2" in text
+    assert "v2 gets 50 %" in text
+    assert re.search(r"click-through of v2: \+1\d\.?\d* % against control, at all looks between \+\d", text)
+    assert "evidence in environments/production/evidence/recommendation-model/attempt-1.jsonl" in text
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
+def test_nothing_that_others_wrote_breaks_out(attack: str, tmp_path: Path) -> None:
+    history = ramp(tmp_path / "repository", steps=((0, 20),), hypothesis=attack.replace("\u202e", ""))
+    with history.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 70, "v2": 30}
+    history.clock = BEGIN + 2 * HOUR
+    history.commit(f"x {attack}")
+    count(history, SAME, 6, looks=2)
+    page = Page(told(history))
+    known = {tag for tag, _ in Page(told(plain(tmp_path))).elements}
+    assert {tag for tag, _ in page.elements} == known
+    markdown = told(history, "-o", "markdown")
+    outside = re.sub(r"`[^`\n]*`", "", markdown)
+    assert not re.search(r"<(?!/?(details|summary|sub)>)", outside)
+    assert "@" not in outside
+    assert "](" not in outside
+
+
+def plain(folder: Path) -> History:
+    history = ramp(folder / "plain", steps=((0, 20), (3, 30)))
+    count(history, SAME, 6, looks=2)
+    return history
+
+
+@pytest.mark.needs("git")
+def test_an_experiment_without_evidence_has_a_page_too(tmp_path: Path) -> None:
+    text = Page(told(ramp(tmp_path / "repository", steps=((0, 20),)))).text
+    assert "Continue" in text
+    assert "nothing has been counted yet" in text
+
+
+@pytest.mark.needs("git")
+def test_what_cannot_be_told(tmp_path: Path) -> None:
+    history = ramp(tmp_path / "repository", steps=((0, 20),))
+    done = history.penstock("report", EXPERIMENT, "-e", "production", "--prometheus")
+    assert done.returncode == 3
+    assert done.stderr == (
+        "penstock: environments/production/environment.yaml: no Prometheus is declared; add spec.prometheus.url, or "
+        "leave --prometheus out to report what is recorded\n"
+    )
+    done = history.penstock("report", EXPERIMENT, "-e", "production", "--output", "missing/report.html")
+    assert done.returncode == 3
+    assert done.stderr == (
+        "penstock: missing/report.html: the report cannot be written (No such file or directory); name a file in a "
+        "folder that exists\n"
+    )
+    done = history.penstock("report", EXPERIMENT, "-e", "production", "--output", "report.html")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (history.root / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.mark.needs("git", "chromium or google-chrome")
+@pytest.mark.parametrize("name", STORIES)
+def test_a_browser_shows_it_on_any_screen(name: str, chromium: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(told(story(name, tmp_path / "repository")))
+    pictures = {}
+    for width in (320, 390, 768, 1100, 1600):
+        for scheme in ("light", "dark"):
+            shown = chromium.show(file, width, scheme)
+            assert shown.requests == []
+            assert shown.console == []
+            pictures[width, scheme] = shown.picture
+            assert chromium.evaluate("document.documentElement.scrollWidth") == width
+            assert chromium.evaluate(OUTSIDE) == []
+            assert chromium.evaluate(PALE) == []
+    assert pictures[390, "light"] != pictures[390, "dark"]
+
+
+@pytest.mark.needs("git", "chromium or google-chrome")
+def test_print_shows_what_is_folded(chromium: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(told(story("better", tmp_path / "repository")))
+    folded = "[...document.querySelectorAll('details table')].filter(one => one.checkVisibility()).length"
+    chromium.show(file, 800)
+    assert chromium.evaluate(folded) == 0
+    chromium.show(file, 800, media="print")
+    assert chromium.evaluate(folded) == chromium.evaluate("document.querySelectorAll('details table').length") > 0
+
+
+# Elements that stick out of the window, but for those in a frame that scrolls.
+OUTSIDE = """[...document.body.querySelectorAll('*')]
+  .filter(one => !one.closest('.scroll') && !one.closest('svg') && one.checkVisibility())
+  .filter(one => one.getBoundingClientRect().right > innerWidth + .5 || one.getBoundingClientRect().left < -.5)
+  .map(one => one.outerHTML.slice(0, 80))"""
+
+# Texts whose contrast with what lies behind them is below 4.5 (WCAG 2.2, 1.4.3).
+PALE = """(() => {
+  const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = text => {
+    context.clearRect(0, 0, 1, 1); context.fillStyle = text; context.fillRect(0, 0, 1, 1);
+    const data = context.getImageData(0, 0, 1, 1).data;
+    return [data[0], data[1], data[2], data[3] / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const behind = one => {
+    const sheets = [];
+    for (let node = one; node; node = node.parentElement) sheets.unshift(rgba(getComputedStyle(node).backgroundColor));
+    return sheets.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const linear = one => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4;
+  const light = colour => {
+    const [r, g, b] = colour.map(one => linear(one / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  return [...document.body.querySelectorAll('*')]
+    .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()) && one.checkVisibility())
+    .map(one => {
+      const paper = behind(one);
+      const pair = [light(over(rgba(getComputedStyle(one).color), paper)), light(paper)].sort((a, b) => b - a);
+      return [(pair[0] + .05) / (pair[1] + .05), one.outerHTML.slice(0, 90)];
+    })
+    .filter(([contrast]) => contrast < 4.5);
+})()"""
+
+
+# Numbers and axes
+
+
+@pytest.mark.parametrize(
+    ("ratio", "written"),
+    [
+        (None, "-"),
+        (1.0, "0 %"),
+        (1.00001, "0 %"),
+        (1.042, "+4.2 %"),
+        (0.9, "\u221210 %"),
+        (1.0005, "+0.05 %"),
+        (2.02, "+102 %"),
+        (3.14159, "\u00d7 3.14"),
+        (1200.0, "\u00d7 1.2e+03"),
+        (0.0, "\u2212100 %"),
+    ],
+)
+def test_ratios_are_written_as_changes(ratio: float | None, written: str) -> None:
+    assert charts.change(ratio) == written
+
+
+@pytest.mark.parametrize("hours", [0.02, 0.4, 1, 5, 23, 30, 100, 400, 2000, 20000])
+def test_an_axis_of_time_has_few_round_ticks(hours: float) -> None:
+    scale = charts.times(START, START + int(hours * HOUR))
+    ticks = charts.time_ticks(scale)
+    assert len(ticks) <= 6
+    assert all(0 <= tick.at <= 100 for tick in ticks)
+
+
+def test_what_lies_beyond_an_axis_is_drawn_at_its_edge() -> None:
+    scale = charts.ratios([0.1], [5.0, 0.15])
+    assert scale.high == -scale.low == 0.15
+    assert (scale.at(7), scale.at(-7), scale.at(0)) == (100, 0, 50)

@@ -6,7 +6,7 @@ import difflib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import checkout, examine, git, interpret, verdicts
+from generator import checkout, examine, git, interpret, printed, reviewing, verdicts
 from generator.problems import PenstockError
 from generator.prometheus import Client
 from generator.publish import Course, Published, publish
@@ -61,14 +61,16 @@ def steer(
     return Steered(done, *seen)
 
 
-def sentences(done: Steered, *, dry_run: bool) -> str:
-    """Say what was done, or would be."""
+def sentences(root: str, environment: str, done: Steered, now: int) -> str:
+    """Say what was done; of what was only tried, the difference, the message and the review of it."""
     published = done.published
     if not published.files:
         return "\n".join([f"nothing to do: {published.branch} has it already", *published.notes])
-    if dry_run:
+    if published.draft:
+        report = reviewing.report(root, f"{published.draft}^", published.draft, (environment,), now)
+        head = f"would be committed to {published.branch}:"
         return "\n".join(
-            [done.difference, done.message, "", f"would be committed to {published.branch}:", *published.files]
+            [done.difference, done.message, "", head, *published.files, "", printed.document(report, "text")]
         )
     pushed = [f"pushed {published.branch}"] if published.pushed else []
     line = f"{git.short(published.commit)} on {published.branch}: {published.subject}"

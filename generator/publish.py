@@ -35,8 +35,8 @@ _AGAIN = "then run the command again"
 class Published(NamedTuple):
     """What became of it.
 
-    `commit` is "" where there was nothing to commit, `files` are paths from the top of the repository that has the
-    commit, `notes` tell what the user should know.
+    `commit` is "" where there was nothing to commit; `draft`, of a course only tried, is one that no branch has.
+    `files` are paths from the top of the repository that has the commit, `notes` tell what the user should know.
     """
 
     commit: str
@@ -45,6 +45,7 @@ class Published(NamedTuple):
     files: tuple[str, ...]
     subject: str
     notes: tuple[str, ...] = ()
+    draft: str = ""
 
 
 class Course(NamedTuple):
@@ -129,7 +130,7 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
             text = message.compose(job.environment, draft.moves, draft.said or said)
             done = Published("", target, False, draft.files, text.partition("\n")[0] if draft.files else "")
             if dry_run:
-                return done
+                return done._replace(draft=shop.rehearse(text, tip) if course and draft.files else "")
             commit = shop.commit(text) if draft.files else tip
             done = done._replace(commit=commit if draft.files else "")
             if push and commit != seen:

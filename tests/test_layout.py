@@ -40,7 +40,8 @@ MAY_IMPORT = {
     " timetable verdicts",
     "advance": "checkout course gates git history message moves problems publication remote repository"
     " revisions steering",
-    "course": "checkout examine git interpret problems prometheus publish repository steering verdicts",
+    "course": "checkout examine git interpret printed problems prometheus publish repository reviewing steering"
+    " verdicts",
     "steering": "amend edit gates git history interpret ledger load message model moves names pipeline"
     " problems publication readback record render repository run seal stages tree wording",
     "record": "gates markdown",

@@ -6,15 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from gitrepos import git
 from repositories import ENVIRONMENT, EXPERIMENT, Repository
-from rollouts import BETTER, FILE, GOOD, HOUR, START, UNSURE, WORSE, World
+from rollouts import BETTER, FILE, GOOD, HOUR, START, UNSURE, WORSE, World, check
 
-from generator import reviewing, steering
+from generator import steering
 from generator.names import TRAILER_ACTION, TRAILER_OVERRIDE, TRAILER_VERDICT
 from generator.problems import PenstockError
 
@@ -48,21 +47,6 @@ def refused(world: World, to: int | None = None, reason: str = "") -> str:
     assert world.log("%H") == before
     assert git(world.mine.root, "status", "--short") == ""
     return str(caught.value)
-
-
-def check(world: World) -> None:
-    """See that every commit of the remote is valid, rendered, and passed its review when it was made."""
-    place = world.clone("checked")
-    commits = world.log("%H %ct")[::-1]
-    for before, line in pairwise(commits):
-        after, time = line.split(" ")
-        git(place.root, "checkout", "--quiet", "--detach", after)
-        git(place.root, "update-ref", "refs/remotes/origin/main", before.split(" ")[0])
-        for command in (("validate",), ("render", "--check")):
-            done = place.penstock(*command)
-            assert done.returncode == 0, (after, command, done.stdout, done.stderr)
-        report = reviewing.report(str(place.root), before.split(" ")[0], after, (), int(time))
-        assert (report.problems, report.unknown) == ((), ()), after
 
 
 # People
@@ -228,6 +212,8 @@ def test_a_rehearsal_shows_the_change_and_makes_none(world: World) -> None:
     done = world.mine.penstock("rollback", EXPERIMENT, "-e", ENVIRONMENT, "--dry-run")
     assert '-    "v1": 50\n-    "v2": 50\n+    "v1": 100\n+    "v2": 0\n' in done.stdout
     assert f"would be committed to main:\n{FILE}\n" in done.stdout
+    assert f"\n{LABEL}: v2 50 → 0 %" in done.stdout
+    assert "50 % of all requests go back from v2 to v1" in done.stdout
     assert {path: raw for path, raw in world.mine.files().items() if not path.startswith(".git/")} == {
         path: raw for path, raw in before.items() if not path.startswith(".git/")
     }
@@ -290,6 +276,14 @@ def test_an_end_takes_traffic_first_and_models_later(world: World) -> None:
     assert world.mine.penstock("render", "--check").returncode == 0
 
 
+def test_what_has_ended_expires_no_more(world: World) -> None:
+    with world.mine.experiment() as document:
+        document["spec"] |= {"variants": {"v1": document["spec"]["variants"]["v1"]}, "traffic": {"v1": 100}}
+        document["spec"] |= {"expires": "2020-01-01"}
+        del document["spec"]["rollout"]
+    assert world.mine.problems("validate") == []
+
+
 def test_keeping_control_ends_it_too(world: World) -> None:
     at(world, 50, WORSE)
     known = world.known()
@@ -320,7 +314,7 @@ def test_a_better_candidate_goes_all_the_way_and_the_log_tells_it(world: World) 
     assert world.log() == [*(text for _, text in seen[::-1] if isinstance(text, str)), "Begin"]
     said = f"%(trailers:key={TRAILER_ACTION},key={TRAILER_VERDICT},valueonly,separator=%x20)"
     assert world.log(said)[:3] == ["conclude promote", "promote promote", "promote continue"]
-    check(world)
+    check(world.remote, world.folder / "checked")
 
 
 def test_a_worse_candidate_goes_back_and_stays_back(world: World) -> None:
@@ -334,7 +328,7 @@ def test_a_worse_candidate_goes_back_and_stays_back(world: World) -> None:
     (after,) = world.advance()
     assert (after.action, after.reason) == ("wait", "It was rolled back: to try again, run `penstock promote`.")
     assert world.log() == [f"{LABEL}: v2 20 → 0 %", f"{LABEL}: v2 0 → 20 %", "Begin"]
-    check(world)
+    check(world.remote, world.folder / "checked")
 
 
 def test_only_the_candidate_that_is_worse_loses_its_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

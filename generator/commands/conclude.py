@@ -38,8 +38,8 @@ def command(
     """
     root = repository.find(directory)
     course.refuse_changes(root, environment, name)
-    here = checkout.find(root).branch
-    known = course.circumstances(root, environment, branch, here, course.examining(root), int(time.time()))
+    here, now = checkout.find(root).branch, int(time.time())
+    known = course.circumstances(root, environment, branch, here, course.examining(root), now)
     revise = steering.conclusion(known, name, winner, reason, text)
     done = course.steer(root, environment, name, revise, expired=True, push=push, dry_run=dry_run)
-    click.echo(course.sentences(done, dry_run=dry_run))
+    click.echo(course.sentences(root, environment, done, now))

@@ -63,7 +63,7 @@ def command(
 
 
 def _document(done: Published) -> str:
-    return json.dumps(done._asdict(), indent=2)
+    return json.dumps({name: value for name, value in done._asdict().items() if name != "draft"}, indent=2)
 
 
 def _sentences(done: Published, *, dry_run: bool) -> str:

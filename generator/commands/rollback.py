@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from generator import course, repository, steering
@@ -36,4 +38,4 @@ def command(
     root = repository.find(directory)
     revise = steering.rollback(environment, name, to, reason, text)
     done = course.steer(root, environment, name, revise, branch=branch, expired=True, push=push, dry_run=dry_run)
-    click.echo(course.sentences(done, dry_run=dry_run))
+    click.echo(course.sentences(root, environment, done, int(time.time())))

@@ -31,7 +31,7 @@ def name(document: Document, experiment: Experiment, _: Environment) -> list[Pro
 
 
 def expiry(document: Document, experiment: Experiment, today: str) -> list[Problem]:
-    """An experiment ends: canaries that nobody ends live for ever."""
+    """An experiment ends: canaries that nobody ends live for ever. What has no candidate has ended."""
     path = ("spec", "expires")
     try:
         date.fromisoformat(experiment.expires)
@@ -44,7 +44,7 @@ def expiry(document: Document, experiment: Experiment, today: str) -> list[Probl
                 "write a date that exists, as year-month-day",
             )
         ]
-    if experiment.expires >= today:
+    if experiment.expires >= today or not experiment.candidates:
         return []
     return [
         document.problem(

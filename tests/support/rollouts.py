@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from analysis_values import judged, row, verdict
 from gitrepos import commit, git
 from repositories import ENVIRONMENT, EXPERIMENT, Repository, parsed, recommendation
 
-from generator import advance, checkout, course, steering
+from generator import advance, checkout, course, reviewing, steering
 from generator.repository import experiment_file
 from generator.steering import Examined
 
@@ -132,3 +133,18 @@ class World:
     def log(self, form: str = "%s", branch: str = "main") -> list[str]:
         """Return the history of the remote, newest first."""
         return git(self.remote, "log", f"--format={form}", branch).split("\n")
+
+
+def check(remote: Path, to: Path) -> None:
+    """See that every commit of a remote is valid, rendered, and passed its review when it was made."""
+    git(remote, "clone", "--quiet", f"file://{remote}", str(to))
+    place = Repository(to)
+    commits = [line.split(" ") for line in git(remote, "log", "--reverse", "--format=%H %ct", "main").split("\n")]
+    for (before, _), (after, time_) in pairwise(commits):
+        git(to, "checkout", "--quiet", "--detach", after)
+        git(to, "update-ref", "refs/remotes/origin/main", before)
+        for command in (("validate",), ("render", "--check")):
+            done = place.penstock(*command)
+            assert done.returncode == 0, (after, command, done.stdout, done.stderr)
+        report = reviewing.report(str(to), before, after, (), int(time_))
+        assert (report.problems, report.unknown) == ((), ()), after

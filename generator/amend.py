@@ -28,20 +28,20 @@ def conclusion(document: Document, winner: str) -> tuple[Edit, ...]:
 
     Metrics stay: their limits still hold, and the next candidate is measured by them.
     """
-    own = _own(document).get("variants") or {}
+    here = own(document).get("variants") or {}
     edits: list[Edit] = [Set(("spec", "control"), winner)] if document.spec["control"] != winner else []
     edits += _map(document, "traffic", {winner: 100}, winner)
-    edits += _map(document, "variants", {winner: own[winner]} if winner in own else {}, winner)
+    edits += _map(document, "variants", {winner: here[winner]} if winner in here else {}, winner)
     return (*edits, *_without(document, "rollout"), *_without(document, "shadow"))
 
 
 def _map(document: Document, key: str, wanted: Mapping[str, Any], *keep: str) -> Iterator[Edit]:
     """Yield what makes a map of the spec hold `wanted`, and of what it inherits only the names in `keep`."""
-    inherited = _inherited(document).get(key) or {}
-    value = {**wanted, **{name: None for name in inherited if name not in keep}}
+    below = inherited(document).get(key) or {}
+    value = {**wanted, **{name: None for name in below if name not in keep}}
     if value:
         yield Set(("spec", key), value)
-    elif key in _own(document):
+    elif key in own(document):
         yield Remove(("spec", key))
 
 
@@ -53,17 +53,19 @@ def _shadow(document: Document, shadow: Shadow | None) -> Iterator[Edit]:
 
 
 def _without(document: Document, key: str) -> Iterator[Edit]:
-    if key in _inherited(document):
+    if key in inherited(document):
         yield Set(("spec", key), None)
-    elif key in _own(document):
+    elif key in own(document):
         yield Remove(("spec", key))
 
 
-def _own(document: Document) -> dict[str, Any]:
+def own(document: Document) -> dict[str, Any]:
+    """Return the spec as the experiment's own file has it."""
     return _spec(document.layers[-1].data)
 
 
-def _inherited(document: Document) -> dict[str, Any]:
+def inherited(document: Document) -> dict[str, Any]:
+    """Return the spec as it would be without the experiment's own file."""
     return _spec(Document(document.layers[:-1]).data)
 
 

@@ -38,21 +38,25 @@ def steer(
     *,
     branch: str = "",
     start: str = "",
+    begins: bool = False,
     expired: bool = False,
     push: bool = False,
     dry_run: bool = False,
 ) -> Steered:
-    """Publish what `revise` makes of an experiment, on `branch` ("": the current one); a new one begins at `start`."""
+    """Publish what `revise` makes of an experiment, on `branch` ("": the current one); a new one begins at `start`.
+
+    `begins` if the experiment may be new there; `expired` publishes also what has expired.
+    """
     file = experiment_file(environment, name)
     seen: list[str] = ["", ""]
 
     def watched(at: str, tree: str) -> Revision:
         before = _text(f"{tree}/{file}")
-        if before is None:
+        if before is None and not begins:
             raise RolloutError(f"there is no experiment `{name}` in {environment} on the branch that is published to")
         revision = revise(at, tree)
         after = _text(f"{tree}/{file}") or ""
-        lines = [one.splitlines(keepends=True) for one in (before, after)]
+        lines = [one.splitlines(keepends=True) for one in (before or "", after)]
         seen[:] = [revision.said.text, "".join(difflib.unified_diff(lines[0], lines[1], f"a/{file}", f"b/{file}", n=1))]
         return revision
 

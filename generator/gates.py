@@ -291,6 +291,30 @@ def duration(remaining: int | None) -> Gate:
     return Gate("duration", False, f"maxDuration is over since {span(-remaining)}: conclude it, or roll it back")
 
 
+def proved(standing: Standing, verdict: Verdict | None, unknown: str, *, measured: bool) -> Gate:
+    """It was proved where it comes from: by its verdict or, without metrics, by having lasted at the last stage."""
+    if measured and verdict is None:
+        return Gate("proved", False, unknown or "nothing was analyzed where it comes from")
+    if verdict is not None and measured:
+        return Gate("proved", verdict.decision == "promote", f"the verdict is {verdict.decision}: {verdict.reason}")
+    lasted = standing.where == "bake" and standing.soaked >= standing.needed
+    return Gate("proved", lasted, "the last stage is over there" if lasted else "the last stage is not over there")
+
+
+def idle(moving: tuple[str, ...]) -> Gate:
+    """No candidate serves where it goes to: a model is not exchanged under the requests that it answers."""
+    if not moving:
+        return Gate("idle", True, "no candidate gets traffic", firm=True)
+    return Gate("idle", False, f"{listed(moving)} gets traffic there: conclude that first, or roll it back", firm=True)
+
+
+def comparable(differing: tuple[str, ...]) -> Gate:
+    """It was compared with what runs where it goes to."""
+    if not differing:
+        return Gate("control", True, "control is the same model on both sides")
+    return Gate("control", False, f"control is another model there than here: {listed(differing)} differs")
+
+
 def shares(step: Step) -> str:
     """Write a step for people: `v1 60 %, v2 40 %`."""
     copied = f", {step.shadow} % copied" if step.shadow else ""

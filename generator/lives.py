@@ -31,7 +31,7 @@ Part = dict[str, Any]
 """What decides on traffic and models in a file."""
 
 # What of a model decides on its answers: where one of these changes, what was observed before is of another model.
-_MODEL = ("args", "env", "format", "formatVersion", "protocol", "runtime", "runtimeVersion", "storage", "storageUri")
+MODEL = ("args", "env", "format", "formatVersion", "protocol", "runtime", "runtimeVersion", "storage", "storageUri")
 
 
 class Period(NamedTuple):
@@ -146,7 +146,7 @@ def part(data: Data, *, defaults: bool) -> Part | None:
 
 
 def _model(settings: Any) -> Any:
-    return {key: settings[key] for key in _MODEL if key in settings} if isinstance(settings, dict) else settings
+    return {key: settings[key] for key in MODEL if key in settings} if isinstance(settings, dict) else settings
 
 
 class _State(NamedTuple):

@@ -9,7 +9,23 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from generator import amend, edit, git, history, interpret, ledger, load, message, moves, pipeline, record, run, tree
+from generator import (
+    amend,
+    edit,
+    git,
+    history,
+    interpret,
+    ledger,
+    load,
+    message,
+    moves,
+    pipeline,
+    record,
+    revisions,
+    run,
+    transfer,
+    tree,
+)
 from generator import gates as gating
 from generator.message import Message, Move
 from generator.model import Shadow
@@ -294,6 +310,68 @@ def promotion(
     return revise
 
 
+def crossing(
+    source: Circumstances, known: Circumstances, name: str, reason: str, text: str
+) -> Callable[[str, str], Revision]:
+    """Return what brings an experiment that was proved in one environment into another, where its rollout begins."""
+
+    def revise(_: str, root: str) -> Revision:
+        with revisions.laid(source.root, source.deployed(""), source.environment) as there:
+            case = look(source, there, name, lived(source, name, ""))
+        if not case.experiment.candidates:
+            raise RolloutError(f"{name} has no candidate in {source.environment}: there is nothing to bring over")
+        file = experiment_file(known.environment, name)
+        place = interpret.environment(root, known.environment).environment
+        proved = gating.proved(
+            case.standing, case.examined.verdict, case.examined.unknown, measured=bool(case.experiment.metrics)
+        )
+        asked = [proved, gating.author(place.policy.authors.models, known.author)]
+        asked += [gating.freeze(place.policy.freeze, known.now)]
+        if os.path.lexists(f"{root}/{file}"):
+            here = _read(known.environment, root, name)[1]
+            asked += _fits(case.document, here)
+            asked += [gating.manifests(_stale(root, known.environment, name))]
+            edits = transfer.edits(case.document, here.document)
+            raw = load.read(root, file)
+        else:
+            edits, raw = transfer.new(case.document), _BEGINNING.format(name=name).encode()
+        written = edit.apply(raw, edits, file)
+        if os.path.lexists(f"{root}/{file}") and written == raw:
+            return Revision((), Message())
+        why = f"What was proved in {source.environment}."
+        closed = passed(place, f"{known.environment}/{name}", tuple(asked), reason)
+        os.makedirs(os.path.dirname(f"{root}/{file}"), exist_ok=True)
+        with open(f"{root}/{file}", "wb") as out:
+            out.write(written)
+        lines = [f"{known.environment}/{name}: from {source.environment}", "", why, ""]
+        lines += [f"Overridden: {shown(reason)}", *told(closed)] if closed else told((proved,))
+        trailers = [(TRAILER_ACTION, "transfer")]
+        trailers += [(TRAILER_VERDICT, case.examined.verdict.decision)] if case.examined.verdict else []
+        trailers += [(TRAILER_OVERRIDE, reason)] if closed else []
+        return Revision((file,), Message(text or "\n".join(lines), tuple(trailers)))
+
+    return revise
+
+
+_BEGINNING = """# yaml-language-server: $schema=../../../schemas/experiment.json
+apiVersion: penstock.dev/v1alpha1
+kind: Experiment
+metadata: {{name: {name}}}
+spec:
+  traffic: {{}}
+"""
+
+
+def _fits(source: Document, here: Reading) -> list[Gate]:
+    """Ask whether the experiment that is there can take in what was proved."""
+    moving = tuple(one.name for one in here.experiment.candidates if one.traffic)
+    control = here.experiment.control.name
+    known = source.spec["control"] == control
+    pair = [transfer.settings(one, control) for one in (source, here.document)] if known else [{}, {"control": ""}]
+    differing = sorted(key for key in pair[0].keys() | pair[1].keys() if pair[0].get(key) != pair[1].get(key))
+    return [gating.idle(moving), gating.comparable(tuple(differing))]
+
+
 def conclusion(known: Circumstances, name: str, winner: str, reason: str, text: str) -> Callable[[str, str], Revision]:
     """Return what ends an experiment with a winner, as far as it may now: traffic first, models later."""
 
@@ -366,22 +444,27 @@ def _steps(experiment: Experiment) -> str:
 
 def _passed(known: Circumstances, case: Case, chosen: Decided, root: str, text: str, reason: str) -> Revision:
     """Write what was decided if all gates are open, or overridden."""
-    shut = gating.closed(chosen.gates)
     if not chosen.edits:
         return Revision((), Message())
-    if not shut:
-        return revised(case, chosen, root, known.now, text)
-    allowed = case.environment.policy.overrides and gating.overridable(chosen.gates)
-    if reason and allowed:
-        return revised(case, chosen, root, known.now, text, reason)
+    label = f"{known.environment}/{case.experiment.name}"
+    overridden = reason if passed(case.environment, label, chosen.gates, reason) else ""
+    return revised(case, chosen, root, known.now, text, overridden)
+
+
+def passed(environment: Environment, label: str, found: tuple[Gate, ...], reason: str) -> tuple[Gate, ...]:
+    """Return the closed gates that a reason passes, none if all are open; ClosedError if it passes them not."""
+    shut = gating.closed(found)
+    allowed = environment.policy.overrides and gating.overridable(found)
+    if not shut or (reason and allowed):
+        return shut
     remedy = 'To go on anyway, give a reason with --override "…".' if allowed else ""
-    if reason and not allowed:
+    if reason:
         remedy = (
             "These gates cannot be overridden."
-            if case.environment.policy.overrides
-            else f"{known.environment} allows no override: spec.policy.overrides is not set."
+            if environment.policy.overrides
+            else f"{environment.name} allows no override: spec.policy.overrides is not set."
         )
-    raise ClosedError(f"{known.environment}/{case.experiment.name}", chosen.gates, remedy)
+    raise ClosedError(label, found, remedy)
 
 
 def author(root: str) -> str:

@@ -219,6 +219,31 @@ def test_a_rehearsal_shows_the_change_and_makes_none(world: World) -> None:
     }
 
 
+def test_on_knative_a_rollback_and_a_revert_change_percent_of_the_route_only(world: World) -> None:
+    with world.mine.environment() as document:
+        document["spec"]["kserve"]["deploymentMode"] = "Knative"
+        document["spec"]["routing"] = {"backend": "knative-route", "domain": "models.example.com"}
+        document["spec"]["monitoring"]["monitor"] = "PodMonitor"
+    world.mine.penstock("render")
+    world.commit(world.mine, "Serve on Knative")
+    git(world.mine.root, "push", "--quiet")
+    at(world, 50)
+    done = world.mine.penstock("rollback", EXPERIMENT, "-e", ENVIRONMENT, "--push")
+    assert done.returncode == 0, done.stderr
+    changed = git(world.mine.root, "diff", "--name-only", "HEAD~").split("\n")
+    assert not [path for path in changed if "/models/" in path]
+    route = [path for path in changed if "/traffic/" in path]
+    lines = git(world.mine.root, "diff", "--unified=0", "HEAD~", "--", *route).split("\n")
+    assert {line.strip("+- ").split(":")[0] for line in lines if line[:2] in {"+ ", "- "}} <= {
+        "percent",
+        "- configurationName",
+        "configurationName",
+        "tag",
+    }
+    git(world.mine.root, "revert", "--no-edit", "HEAD")
+    assert world.mine.penstock("render", "--check").returncode == 0
+
+
 # The end
 
 

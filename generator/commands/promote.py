@@ -1,4 +1,4 @@
-"""`penstock promote`: take the next step of an experiment's rollout."""
+"""`penstock promote`: take the next step of an experiment's rollout, or bring it into the next environment."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import time
 import click
 
 from generator import checkout, course, repository, steering
-from generator.commands.selection import target
+from generator.commands.selection import complete_environment, complete_experiment
 
 
 @click.command()
-@target
+@click.argument("name", shell_complete=complete_experiment)
+@click.option("-e", "--environment", default="", shell_complete=complete_environment, help="Environment it runs in.")
+@click.option("--from", "source", default="", metavar="ENV", help="Environment in which it was proved, for --into.")
+@click.option("--into", default="", metavar="ENV", help="Environment in which its rollout is to begin.")
+@click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")
 @click.option("--to", type=click.IntRange(0, 100), metavar="N", help="The step at which candidates get N percent.")
 @click.option("--override", "reason", default="", metavar="REASON", help="Pass closed gates, where policy allows it.")
 @click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed, if nothing else names it.")
@@ -21,6 +25,8 @@ from generator.commands.selection import target
 def command(
     name: str,
     environment: str,
+    source: str,
+    into: str,
     directory: str,
     to: int | None,
     reason: str,
@@ -34,11 +40,21 @@ def command(
 
     Changes the traffic in the experiment's file, renders, and commits both on the current branch. All gates must be
     open: plan, soak, evidence, freeze, policy. Exits with 1 and says why if one is closed.
+
+    With --from and --into, brings the candidates and metrics that were proved in one environment into another, where
+    all traffic stays with control until the rollout begins.
     """
+    if bool(environment) == bool(source or into) or bool(source) != bool(into) or (into and to is not None):
+        raise click.UsageError("name either an environment with -e, or two with --from and --into")
     root = repository.find(directory)
-    course.refuse_changes(root, environment, name)
-    here, now = checkout.find(root).branch, int(time.time())
-    known = course.circumstances(root, environment, branch, here, course.examining(root), now)
-    revise = steering.promotion(known, name, to, reason, text)
-    done = course.steer(root, environment, name, revise, push=push, dry_run=dry_run)
-    click.echo(course.sentences(root, environment, done, now))
+    place = environment or into
+    course.refuse_changes(root, place, name)
+    here, now, examine = checkout.find(root).branch, int(time.time()), course.examining(root)
+    known = course.circumstances(root, place, branch, here, examine, now)
+    if into:
+        proved = course.circumstances(root, source, branch, "", examine, now)
+        revise = steering.crossing(proved, known, name, reason, text)
+    else:
+        revise = steering.promotion(known, name, to, reason, text)
+    done = course.steer(root, place, name, revise, begins=bool(into), push=push, dry_run=dry_run)
+    click.echo(course.sentences(root, place, done, now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from generator import codes, kserve, sources, validate
@@ -79,6 +80,9 @@ def _fields(
             if isinstance(values, dict):
                 inner = {**_resolve(root, values), **values}
                 yield from _fields(root, inner, f"{here}.<name>", deeper)
+            items = resolved.get("items")
+            if isinstance(items, dict):
+                yield from _fields(root, {**_resolve(root, items), **items}, f"{here}[]", deeper)
 
 
 def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -104,4 +108,7 @@ def _type(node: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Return the text for a cell of a table; Markdown shows entities within code as they are written."""
+    outside = re.compile(r"(`[^`]*`)").split(text.replace("|", "\\|"))
+    outside[::2] = [part.replace("<", "&lt;") for part in outside[::2]]
+    return "".join(outside)

@@ -216,6 +216,8 @@ def resolve(root: str, revision: str) -> str:
 
 
 def _no_commit(root: str, revision: str) -> GitError:
+    if revision == "HEAD":
+        return GitError(f"{root} has no commit yet; commit what is there first")
     return GitError(
         f"there is no commit `{_printable(revision)}` in {root}; fetch it first (in CI: `fetch-depth: 0`), or check "
         "its spelling"

@@ -245,7 +245,7 @@ def _pods_clause(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
         yield ("all models are loaded anew",)
     else:
         said = [
-            f"pods of {' and '.join(names)} {verb}"
+            f"pods of {' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)} {verb}"
             for effect, verb in _EFFECTS.items()
             if (names := [one.variant for one in facts.pods if one.effect == effect])
         ]

@@ -245,13 +245,13 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
     following = where.following
     copied = after.experiment.shadow.percent if after.experiment.shadow else 0
     if following is None or (dict(following.traffic), following.shadow) != (now_at, copied):
-        step = _shown(dict(following.traffic)) if following else "none: the last one is taken"
+        step = _shown(dict(following.traffic), following.shadow) if following else "none: the last one is taken"
         found.append(
             _problem(
                 change,
                 "PS706",
                 path,
-                f"{_shown(now_at)} is not the next step of the declared rollout",
+                f"{_shown(now_at, copied)} is not the next step of the declared rollout",
                 f"the next step is {step}" if following else f"the next step is {step}; declare another step",
             )
         )
@@ -268,5 +268,6 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
     return found
 
 
-def _shown(shares: dict[str, int]) -> str:
-    return ", ".join(f"{name} {percent} %" for name, percent in shares.items())
+def _shown(shares: dict[str, int], copied: int) -> str:
+    texts = [f"{name} {percent} %" for name, percent in shares.items()]
+    return ", ".join([*texts, f"{copied} % copied"] if copied else texts)

@@ -36,7 +36,8 @@ def command(
         click.echo(board.document(rows, now), nl=False)
         return
     terminal = sys.stdout.isatty()
-    width = max(board.WIDTH, shutil.get_terminal_size().columns) if terminal else board.WIDTH
+    # A file or a log has no edge: nothing is cut there.
+    width = max(board.WIDTH, shutil.get_terminal_size().columns) if terminal else sys.maxsize
     click.echo(
         board.table(rows, now, _paint if terminal and not os.environ.get("NO_COLOR") else _plain, width), nl=False
     )

@@ -95,7 +95,9 @@ def run(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Optio
 
 def finish(work: Work) -> Result:
     """Do what is left to do."""
-    if not work.stale and not work.listings:
+    # Without experiments, nothing but its listing reads an environment.
+    unread = not work.options.compare and not all(work.chosen.values())
+    if not (work.stale or work.listings or unread):
         return Result((), [], work.files)
     from generator import batch  # noqa: PLC0415 (start-up time)
 

@@ -41,6 +41,19 @@ def test_warnings_pass_unless_told_otherwise(repository: Repository) -> None:
     assert repository.penstock("render", "--fail-on-warn").returncode == 1
 
 
+def test_an_environment_without_experiments_is_checked_too(repository: Repository) -> None:
+    new = repository.root / "environments/new/environment.yaml"
+    new.parent.mkdir()
+    new.write_text("kind: Environment: new\n")
+    done = repository.penstock("validate")
+    assert done.returncode == 1
+    assert done.stdout == (
+        "environments/new/environment.yaml:1:18: error PS105: no value can begin at this `:`\n"
+        "    mend the indentation, or write text in quotes\n"
+        "1 error\n"
+    )
+
+
 def test_a_change_of_traffic_is_one_updated_route_and_its_rules(repository: Repository) -> None:
     repository.penstock("render")
     with repository.experiment() as document:

@@ -132,3 +132,10 @@ def test_a_shallow_clone_is_told_how_to_deepen(clone: Path, tmp_path: Path) -> N
     with pytest.raises(git.GitError, match="fetch-depth: 0"):
         git.resolve(str(tmp_path / "shallow"), "HEAD~1")
     shutil.rmtree(tmp_path / "shallow")
+
+
+def test_a_repository_without_commits_is_told_so(tmp_path: Path) -> None:
+    git.line(str(tmp_path), "init", "--quiet")
+    with pytest.raises(git.GitError) as caught:
+        git.resolve(str(tmp_path), "HEAD")
+    assert str(caught.value) == f"{tmp_path} has no commit yet; commit what is there first"

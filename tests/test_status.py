@@ -236,6 +236,14 @@ def test_the_command_on_a_terminal_and_off_it(past: History) -> None:
     assert "\x1b" not in on_a_terminal(past, NO_COLOR="1")
 
 
+def test_nothing_is_cut_in_a_file(past: History) -> None:
+    name = "the-recommendations-of-the-start-page"
+    past.add(name)
+    assert name in past.penstock("status").stdout
+    assert f"{name[:20]}…" not in past.penstock("status").stdout
+    assert name not in on_a_terminal(past)
+
+
 def on_a_terminal(past: History, **variables: str) -> str:
     """Return what the command prints on a terminal of 80 columns."""
     here, there = pty.openpty()

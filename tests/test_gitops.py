@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,8 +163,8 @@ def test_what_flux_is_told_of_an_experiment_is_compared_with_it(repository: Repo
     with revisions.compared(str(repository.root), "HEAD~1", "HEAD") as found:
         assert found.affected == (("production", "recommendation-model"),)
         for state, edited in ((found.before, False), (found.after, True)):
-            text = (Path(state.root) / MINE / file.name).read_text()
-            assert text.endswith("# edited\n") is edited
+            text = found.manifests(state, "production", "recommendation-model")[f"{MINE}/{file.name}"]
+            assert text.endswith(b"# edited\n") is edited
 
 
 @pytest.mark.needs("git")

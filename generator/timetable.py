@@ -19,9 +19,9 @@ FORMATS = ("text", "json", "markdown")
 _ANSWERS = {"yes": "it can finish", "no": "it cannot finish", "unknown": "unknown whether it can finish"}
 _HEAD = ("candidate", "to be shown", "one look", f"{LOOKS} planned looks", "any time", "takes", "there by the end")
 _NOTE = (
-    f"Requests are of control and the candidate together, for a chance of {POWER * 100:.0f} % to show what is true. One "
-    f"look: a single one, at the end. {LOOKS} planned looks: at most, and void if anybody looks in between. Any time: the "
-    "reserve for verdicts that hold at every look, as Penstock's do; most effects are shown long before."
+    f"Requests are of control and the candidate together, for a chance of {POWER * 100:.0f} % to show what is true. "
+    f"One look: a single one, at the end. {LOOKS} planned looks: at most, and void if anybody looks in between. Any "
+    "time: the reserve for verdicts that hold at every look, as Penstock's do; most effects are shown long before."
 )
 
 

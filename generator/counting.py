@@ -204,7 +204,7 @@ class _Work:
             if variant is None or not one.times:
                 continue
             key = (variant, one.labels.get(self._bucket, "") if self._bucket else "")
-            found.setdefault((selector, *_identity(one.labels)), (key, []))[1].append(one)
+            found.setdefault((selector, *replicas_aside(one.labels)), (key, []))[1].append(one)
         for identity in sorted(found, key=repr):
             key, copies = found[identity]
             self._doubled = self._doubled or len(copies) > 1
@@ -294,8 +294,8 @@ class _Work:
         return number if number < len(self._windows) and self._windows[number].start < at else -1
 
 
-def _identity(labels: Mapping[str, str]) -> tuple[object, ...]:
-    """What tells series apart, whichever of a pair of servers scraped them."""
+def replicas_aside(labels: Mapping[str, str]) -> tuple[object, ...]:
+    """Return what tells series apart, whichever of a pair of servers scraped them."""
     if any(name in labels for name in _TARGET):
         return tuple(sorted(item for item in labels.items() if item[0] not in _REPLICAS))
     return tuple(sorted(labels.items()))

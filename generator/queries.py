@@ -95,6 +95,10 @@ class Queries:
         within = self._histogram(metric, "_bucket", le_matcher(metric.bound or 0.0))
         return Counters(within, count, inverted=True, named=())
 
+    def buckets(self, metric: Metric) -> tuple[Raw, ...]:
+        """Select all buckets of a metric's histogram."""
+        return self._histogram(metric, "_bucket")
+
     def _histogram(self, metric: Metric, suffix: str, *more: str) -> tuple[Raw, ...]:
         assert metric.histogram is not None  # noqa: S101 (the kind says so; only mypy does not know)
         matchers = (*_matchers(metric.histogram), *more)

@@ -34,14 +34,14 @@ MAY_IMPORT = {
     "__main__": "changes cli endings problems repository run",
     "endings": "problems report",
     "cli": "commands",
-    "commands": "advance batch board builds changes checkout course design diff digest examine gates"
-    " interpret ledger markdown meaning message page planning printed problems publish readout"
-    " report repository resources reviewing revisions rules run scaffold status steering subject"
-    " timetable verdicts",
+    "commands": "advance batch board builds changes checkout checkup course design diagnosis diff digest"
+    " examine gates interpret ledger markdown meaning message page planning printed problems"
+    " publish readout report repository resources reviewing revisions rules run scaffold status"
+    " steering subject timetable verdicts",
     "advance": "checkout course gates git history message moves problems publication remote repository"
     " revisions steering",
-    "course": "checkout examine git interpret printed problems prometheus publish repository reviewing steering"
-    " verdicts",
+    "course": "checkout examine git interpret printed problems prometheus publish repository reviewing"
+    " steering verdicts",
     "steering": "amend edit gates git history interpret ledger load message model moves names pipeline"
     " problems publication readback record render repository revisions run seal stages transfer tree wording",
     "transfer": "amend edit lives overlay",
@@ -54,6 +54,8 @@ MAY_IMPORT = {
     "charts": "",
     "readout": "analysis",
     "subject": "git history interpret problems prometheus repository",
+    "checkup": "report wording",
+    "diagnosis": "counting names prometheus queries report wording",
     "verdicts": "markdown report",
     "examine": "analysis counting design ledger problems queries",
     "ledger": "analysis problems",

@@ -21,5 +21,6 @@ COMMANDS = {
     "conclude": "End an experiment with a winner.",
     "advance": "Take the steps that are due, of all experiments that advance by themselves.",
     "report": "Tell the story of an experiment on one page.",
+    "doctor": "Ask Prometheus what it really sees.",
     "schema": "Print the JSON Schema of a kind of file.",
 }

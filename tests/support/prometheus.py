@@ -267,6 +267,11 @@ class Server:
         found: list[Document] = self._ask("GET", "/api/v1/targets?state=active")["data"]["activeTargets"]
         return found
 
+    def dropped(self) -> list[Document]:
+        """Return what was discovered and is not scraped."""
+        found: list[Document] = self._ask("GET", "/api/v1/targets?state=dropped")["data"]["droppedTargets"]
+        return found
+
     def rules(self) -> list[Document]:
         """Return all rules with their health."""
         groups = self._ask("GET", "/api/v1/rules")["data"]["groups"]

@@ -43,7 +43,8 @@ MAY_IMPORT = {
     "course": "checkout examine git interpret printed problems prometheus publish repository reviewing"
     " steering verdicts",
     "steering": "amend edit gates git history interpret ledger load message model moves names pipeline"
-    " problems publication readback record render repository revisions run seal stages transfer tree wording",
+    " problems publication readback record render repository revisions run seal stages transfer"
+    " tree wording",
     "transfer": "amend edit lives overlay",
     "record": "gates markdown",
     "gates": "freezes wording",

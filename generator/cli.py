@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from generator.commands import COMMANDS
+from generator.endings import BROKEN_PIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def _piped() -> Iterator[None]:
+    """Exit as a shell has it when nobody reads any more; click would exit with 1, which means "no"."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.exit(BROKEN_PIPE)
 
 
 class _Commands(click.Group):
@@ -21,6 +37,14 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"generator.commands.{cmd_name}").command
         command.name = cmd_name
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _piped():  # here it prints help
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _piped():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -5,6 +5,7 @@ Exit codes: 0 yes, 1 no, 2 usage, 3 could not find out; 130, 141 and 143 for the
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+BROKEN_PIPE = 141
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What writing fails with; opening, too, but that names the file."""
+
 
 def run(work: Callable[[], int]) -> NoReturn:
     """Do the work and exit with the code that it returns or that its error stands for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what waits to be written is removed
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
     try:
-        status = work()
-        sys.stdout.flush()
+        try:
+            status = work()
+        finally:
+            sys.stdout.flush()
     except ProblemsError as error:
         from generator import report  # noqa: PLC0415 (start-up time)
 
@@ -34,12 +43,21 @@ def run(work: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
-    except Exception:  # noqa: BLE001 (a mistake of ours must not read as "no": Python would exit with 1)
-        import traceback  # noqa: PLC0415
+        _give_up_output()
+        status = BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 (a mistake of ours must not read as "no": Python would exit with 1)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
+            _give_up_output()
+            sys.stderr.write(f"penstock: the output cannot be written ({error.strerror}); write it somewhere else\n")
+        else:
+            import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
-        sys.stderr.write("penstock: this is a bug; please report it with the lines above\n")
+            traceback.print_exc()
+            sys.stderr.write("penstock: this is a bug; please report it with the lines above\n")
         status = 3
     sys.exit(status)
+
+
+def _give_up_output() -> None:
+    """Let what waits to be written go nowhere, lest Python complains about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

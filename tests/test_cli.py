@@ -54,6 +54,53 @@ def test_an_environment_without_experiments_is_checked_too(repository: Repositor
     )
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [("render",), ("validate",), ("render", "-o", "-"), ("schema", "experiment")])
+def test_a_full_disk_under_the_output_is_told(repository: Repository, arguments: tuple[str, ...]) -> None:
+    repository.penstock("render")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "generator", *arguments],
+            cwd=repository.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr == (
+        "penstock: the output cannot be written (No space left on device); write it somewhere else\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", ["render", "render --no-cache", "validate", "schema experiment", "--help"])
+def test_who_reads_no_more_is_no_failure(repository: Repository, arguments: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "generator", *arguments.split()],
+        cwd=repository.root,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", ["render", "validate", "schema experiment"])
+def test_without_an_output_the_exit_code_answers(repository: Repository, arguments: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -P -m generator {arguments} >&-"],
+        cwd=repository.root,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_change_of_traffic_is_one_updated_route_and_its_rules(repository: Repository) -> None:
     repository.penstock("render")
     with repository.experiment() as document:

@@ -32,8 +32,8 @@ SCHEMAS = {kind: json.loads((ROOT / "schemas" / f"{kind}.json").read_text()) for
 MAY_IMPORT = {
     "__init__": "",
     "__main__": "changes cli endings problems repository run",
+    "cli": "commands endings",
     "endings": "problems report",
-    "cli": "commands",
     "commands": "advance batch board builds changes checkout checkup course design diagnosis diff digest"
     " examine gates interpret ledger markdown meaning message page planning printed problems"
     " publish readout report repository resources reviewing revisions rules run scaffold status"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -72,9 +73,8 @@ def events(raw: bytes) -> Iterator[Any]:
 def read(root: str | os.PathLike[str], relative: str) -> bytes:
     """Read a regular file below `root`, or raise ProblemsError; a link may lead anywhere below `root`."""
     try:
-        base = os.path.realpath(root)
-        path = os.path.realpath(os.path.join(base, relative))
-        if path != base and not path.startswith(f"{base.rstrip('/')}/"):
+        path = _within(os.fspath(root), relative)
+        if not path:
             raise _refusal(relative, "PS103", "this path leads out of the repository", "name a file in it")
         with open(path, "rb", opener=_opener) as file:
             status = os.fstat(file.fileno())
@@ -87,6 +87,21 @@ def read(root: str | os.PathLike[str], relative: str) -> bytes:
     if raw is None or len(raw) > MAX_BYTES:  # the latter if it has grown since
         raise _refusal(relative, "PS102", *_TOO_LARGE)
     return raw
+
+
+def _within(root: str, relative: str) -> str:
+    """Return the path with all links resolved, "" if it leads out; a folder is resolved once for all of its files."""
+    place, _, name = relative.rpartition("/")
+    base, folder = _resolved(root), _resolved(os.path.join(root, place))
+    path = f"{folder}/{name}"
+    if name in {"", ".", ".."} or os.path.islink(path):
+        path = os.path.realpath(path)
+    return path if path == base or path.startswith(f"{base.rstrip('/')}/") else ""
+
+
+@lru_cache(maxsize=16)
+def _resolved(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _opener(path: str, flags: int) -> int:

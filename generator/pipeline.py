@@ -65,14 +65,14 @@ def build(
     problems += rules.check(document, experiment, place.environment, today)
     problems += claims.clashes(document, experiment, place.environment)
     interpret.refuse(problems)
-    planned = plan.serving(experiment, place.environment)
-    measured = prototypes.monitoring(experiment, place.environment, place.catalog) if prototypes else ()
-    if not measured:
-        planned += plan.monitoring(experiment, place.environment)
+    planned = plan.models(experiment, place.environment)
+    filled = prototypes.filled(experiment, place.environment, place.catalog) if prototypes else ()
+    if not filled:
+        planned += plan.traffic(experiment, place.environment) + plan.monitoring(experiment, place.environment)
     manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)
     problems += tuple(_blamed(finding, document, templates) for finding in findings)
     interpret.refuse(problems)
-    return Build(experiment, (*manifests, *measured), claims.of(experiment, place.environment), problems)
+    return Build(experiment, (*manifests, *filled), claims.of(experiment, place.environment), problems)
 
 
 # Settings that stand in an InferenceService as they are, below spec.predictor.

@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from generator.model import Environment, Experiment, Pairs, Variant
 
 
-def serving(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
-    """Return the files of models and of traffic, and those that make Flux apply the experiment."""
-    place = delivery(environment.name, experiment.name)
-    return (
-        *_area("models", _models, experiment, environment),
-        *_area("traffic", _traffic, experiment, environment),
-        *_closed(place, gitops.of_experiment(experiment, environment, place), experiment.source),
-    )
+def models(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
+    """Return the files of the model servers."""
+    return tuple(_area("models", _models, experiment, environment))
+
+
+def traffic(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
+    """Return the files of the route. What they depend on is `prototypes`' business too."""
+    return tuple(_area("traffic", _traffic, experiment, environment))
 
 
 def monitoring(experiment: Experiment, environment: Environment, figures: Figures | None = None) -> tuple[Planned, ...]:
-    """Return the files that measure; `figures` are the experiment's numbers, if not as they are."""
+    """Return the files that measure; `figures` are the experiment's numbers, if not as they are.
+
+    What they depend on is `prototypes`' business too.
+    """
 
     def plan(experiment: Experiment, environment: Environment, place: str) -> Iterator[Planned]:
         return _monitoring(experiment, environment, place, Queries(experiment, environment, figures))

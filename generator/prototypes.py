@@ -1,6 +1,6 @@
-"""What measures an experiment, rendered and verified once for all experiments that are measured alike.
+"""Traffic and monitoring, rendered and verified once for all experiments that are routed and measured alike.
 
-Monitoring is half of what is rendered, and depends on little: the experiments of one team differ in names, numbers and
+They are most of what is rendered, and depend on little: the experiments of one team differ in names, numbers and
 hypothesis only. From its second sight on, such a group is rendered for a made-up experiment, with an odd word in the
 place of each of these; the text between the words is what the group has in common. If it holds nothing wrong, and is
 the text of an experiment of the group once that one's own words stand there, it serves all others too.
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from generator.readback import Reader
     from generator.render import Templates
 
-# All that monitoring may depend on. What is not named here is None in the prototype, so that using it shows at once.
+# All that a prototype may depend on. What is not named here is None in it, so that using it shows at once.
 _OF_EXPERIMENT = frozenset({"owner", "shadow", "requests", "metrics"})
-_OF_VARIANT = frozenset({"name", "runtime", "replicas", "traffic"})
-_NAME, _HYPOTHESIS, _NUMBER = "penstock-odd-name", "Penstock's odd hypothesis", "770{:04d}077"
+_OF_VARIANT = frozenset({"name", "protocol", "runtime", "replicas", "timeout"})
+_NAME, _HYPOTHESIS = "penstock-odd-name", "Penstock's odd hypothesis"
+_NUMBER, _PERCENT = "770{:04d}077", 931009
 _MOST = 256
 
 
@@ -47,17 +48,18 @@ class _File(NamedTuple):
 
 
 class Prototypes:
-    """Monitoring by what it depends on; remembers what it has seen. Repositories' own templates may depend on more."""
+    """Remembers what it has seen. Repositories' own templates may depend on more, and get no prototypes."""
 
     def __init__(self, templates: Templates, reader: Reader) -> None:
         self._templates = templates
         self._reader = reader
         self._known: dict[Hashable, tuple[_File, ...] | None] = {}
 
-    def monitoring(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[Manifest, ...]:
-        """Return the verified manifests of an experiment's monitoring; none where it must be rendered in full."""
-        odd = scalar(experiment.name) != experiment.name or not experiment.hypothesis.isprintable()
-        if odd or self._templates.overrides:
+    def filled(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[Manifest, ...]:
+        """Return verified manifests of traffic and monitoring; none where these must be rendered in full."""
+        own = names.host(experiment.name, environment.routing.domain), experiment.name
+        plain = scalar(experiment.name) == experiment.name and experiment.hypothesis.isprintable()
+        if not plain or (experiment.hostname, experiment.model_name) != own or self._templates.overrides:
             return ()
         key = _key(experiment, environment)
         if key not in self._known:
@@ -72,7 +74,7 @@ class Prototypes:
 
     def _learned(self, experiment: Experiment, environment: Environment, catalog: Catalog) -> tuple[_File, ...]:
         """Make the prototype of an experiment's group; nothing if it is wrong, or would not serve this one."""
-        made_up, odd = _made_up(experiment)
+        made_up, odd = _made_up(experiment, environment)
         prototype = self._rendered(made_up, environment, catalog, odd)
         words = re.compile("(" + "|".join(map(re.escape, _words(made_up, environment, odd))) + ")")
         files = tuple(_split(one, words, _words(made_up, environment, odd)) for one in prototype)
@@ -84,14 +86,17 @@ class Prototypes:
     def _rendered(
         self, experiment: Experiment, environment: Environment, catalog: Catalog, written: Figures
     ) -> tuple[Manifest, ...]:
-        planned = plan.monitoring(experiment, environment, written)
+        planned = plan.traffic(experiment, environment) + plan.monitoring(experiment, environment, written)
         manifests, findings = verify.verified(self._templates.render(planned), catalog, self._reader)
         return () if findings else manifests
 
 
 def _key(experiment: Experiment, environment: Environment) -> Hashable:
     """Return all that decides the text between the words; a runtime has a name of its own in each environment."""
-    variants = tuple((one.name, one.runtime.name, one.replicas, one.traffic > 0) for one in experiment.variants)
+    variants = tuple(
+        (one.name, one.protocol, one.runtime.name, one.replicas, one.timeout, one.traffic > 0)
+        for one in experiment.variants
+    )
     metrics = tuple(map(_numberless, experiment.metrics))
     return environment.name, experiment.owner, experiment.shadow, experiment.requests, metrics, variants
 
@@ -102,16 +107,21 @@ def _numberless(metric: Metric) -> Metric:
     return metric._replace(**declared, floor=None, baseline=None, minimum_requests=1)  # type: ignore[arg-type]
 
 
-def _made_up(experiment: Experiment) -> tuple[Experiment, Figures]:
-    """Return an experiment with odd words, in which only what monitoring may depend on is left, and odd numbers."""
-    variants = tuple(Variant._make(_only(one, _OF_VARIANT)) for one in experiment.variants)
+def _made_up(experiment: Experiment, environment: Environment) -> tuple[Experiment, Figures]:
+    """Return an experiment with odd words, in which only what a prototype may depend on is left, and odd numbers."""
+    variants = tuple(
+        Variant._make(_only(one, _OF_VARIANT))._replace(traffic=_PERCENT + 10 * number if one.traffic else 0)
+        for number, one in enumerate(experiment.variants)
+    )
     left = Experiment._make(_only(experiment, _OF_EXPERIMENT))
+    host = names.host(_NAME, environment.routing.domain)
     count = iter(range(10_000))
     odd = Figures(
         {one.name: _NUMBER.format(next(count)) for one in variants},
         {one.name: Written(*(_NUMBER.format(next(count)) for _ in Written._fields)) for one in experiment.metrics},
     )
-    return left._replace(name=_NAME, hypothesis=_HYPOTHESIS, variants=variants), odd
+    words = {"name": _NAME, "model_name": _NAME, "hostname": host, "hypothesis": _HYPOTHESIS}
+    return left._replace(**words, variants=variants), odd  # type: ignore[arg-type]
 
 
 def _only(value: Experiment | Variant, fields: frozenset[str]) -> list[Any]:
@@ -124,6 +134,7 @@ def _words(experiment: Experiment, environment: Environment, written: Figures) -
         names.dashboard_uid(environment.namespace, experiment.name, environment.cluster),
         experiment.name,
         encode(experiment.hypothesis)[1:-1],
+        *(str(variant.traffic) for variant in experiment.serving),
         *written.weights.values(),
         *(word for metric in written.metrics.values() for word in metric),
     ]

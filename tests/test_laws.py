@@ -135,7 +135,7 @@ def positive(shares: dict[str, int]) -> dict[str, int]:
 
 @share(0.3)
 @given(st.data())
-def test_monitoring_that_is_filled_in_is_what_is_rendered(data: st.DataObject) -> None:
+def test_what_is_filled_in_is_what_is_rendered(data: st.DataObject) -> None:
     case, known, filled = data.draw(cases()), prototypes(), 0
     for name in data.draw(st.lists(names(12), min_size=3, max_size=4, unique=True)):
         sibling = copy.deepcopy(case)
@@ -154,7 +154,7 @@ def test_monitoring_that_is_filled_in_is_what_is_rendered(data: st.DataObject) -
     event(f"filled in: {filled}")
 
 
-def test_experiments_that_are_measured_alike_are_filled_in() -> None:
+def test_experiments_that_are_alike_are_filled_in() -> None:
     known = prototypes()
     builds = []
     for name in ("first", "second", "third", "on"):

@@ -63,7 +63,8 @@ def planned(path: Path, environment: Environment) -> Iterator[Planned]:
     experiment, problems = experiments.read(read(path, "experiment"), environment)
     if experiment is None:
         raise SystemExit("\n".join(map(str, problems)))
-    yield from plan.serving(experiment, environment)
+    yield from plan.models(experiment, environment)
+    yield from plan.traffic(experiment, environment)
     yield from plan.monitoring(experiment, environment)
 
 

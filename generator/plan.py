@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 
 def models(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
-    """Return the files of the model servers."""
-    return tuple(_area("models", _models, experiment, environment))
+    """Return the files of the model servers, and those that make Flux apply the experiment."""
+    place = delivery(environment.name, experiment.name)
+    return (
+        *_area("models", _models, experiment, environment),
+        *_closed(place, gitops.of_experiment(experiment, environment, place), experiment.source),
+    )
 
 
 def traffic(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:

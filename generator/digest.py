@@ -51,6 +51,8 @@ def _lines(readout: Readout) -> Iterator[str]:
     )
     head = ("metric", "candidate", "stage", "control", "candidate's", "change", "difference in points")
     yield from _section("Stage by stage", head, _stages(readout.parts))
+    quantiles = ("metric", "candidate", "quantile", "variant", "lies", "moved")
+    yield from _section("Latencies and scores, for the eye only", quantiles, _distributions(readout))
     yield from _section("Counts", ("variant", "windows counted", "restarts of counters"), _quality(readout))
     yield ""
     yield found.unit
@@ -127,6 +129,13 @@ def _stages(parts: Iterable[Part]) -> Iterator[tuple[str, ...]]:
                 charts.change(one.ratio.ratio),
                 page.points(gap) if gap else "-",
             )
+
+
+def _distributions(readout: Readout) -> Iterator[tuple[str, ...]]:
+    for one in readout.distributions:
+        for spread in one.spreads:
+            lies = page.bounds(spread, one.unit)
+            yield one.metric, one.candidate, f"p{100 * spread.quantile:g}", spread.variant, lies, page.moved(one)
 
 
 def _quality(readout: Readout) -> Iterator[tuple[str, ...]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from generator.analysis.intervals import Difference
     from generator.analysis.rows import Row
+    from generator.distributions import Distribution, Spread
     from generator.lives import Period
     from generator.readout import Part, Readout
 
@@ -156,6 +157,9 @@ def _view(readout: Readout) -> dict[str, Any]:
         "events": events(readout),
         "stages": {stage.number: stage for stage in examined.stages},
         "evidence": evidence,
+        "moved": moved,
+        "bounds": bounds,
+        "upto": upto,
     }
 
 
@@ -319,6 +323,43 @@ def shares(traffic: Iterable[tuple[str, int]], shadow: int = 0) -> str:
     """Write what each variant gets, and how much is copied."""
     copied = f", {shadow} % copied" if shadow else ""
     return ", ".join(f"{name} {percent} %" for name, percent in traffic) + copied
+
+
+# Distributions
+
+_LEVELS = {
+    "none": "nothing shows that it moved",
+    "changed": "it moved, but little",
+    "drift": "it moved",
+    "strong": "it moved far",
+}
+
+
+def moved(distribution: Distribution) -> str:
+    """Say in a sentence whether a distribution moved, and how far."""
+    found = distribution.drift
+    if found is None:
+        return "nothing to compare yet"
+    return (
+        f"{_LEVELS[found.level]}: evidence {evidence(found.log_e)} of 20, PSI {found.psi:.3f} where chance brings "
+        f"{found.noise:.3f}"
+    )
+
+
+def bounds(spread: Spread, unit: str) -> str:
+    """Write between which bounds a quantile lies."""
+    if math.isinf(spread.low) and math.isinf(spread.high):
+        return "too few answers to say"
+    if math.isinf(spread.high):
+        return f"above {spread.low:g} {unit}"
+    if math.isinf(spread.low):
+        return f"up to {spread.high:g} {unit}"
+    return f"{spread.low:g} to {spread.high:g} {unit}"
+
+
+def upto(bound: float) -> str:
+    """Write the upper bound of a bucket."""
+    return "more" if math.isinf(bound) else f"{bound:g}"
 
 
 # Numbers

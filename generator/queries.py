@@ -130,6 +130,10 @@ class Queries:
         """Return the metric itself: a share, or a mean in the histogram's unit."""
         return f"{self.numerator(metric, 'rate', window)} / ({self.denominator(metric, 'rate', window)} > 0)"
 
+    def distribution(self, metric: Metric, window: str) -> str:
+        """Return the increase of each bucket by bound and variant: for the eye, as it is no whole number."""
+        return self._part(metric, "_bucket", "increase", window, by="le, variant")
+
     def quantile(self, metric: Metric, quantile: float, window: str) -> str:
         """Return a quantile interpolated between bucket bounds: for the eye, never for a verdict."""
         buckets = self._part(metric, "_bucket", "rate", window, by="le, variant")

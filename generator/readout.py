@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from generator.analysis.counts import Question, Window
     from generator.analysis.intervals import Difference
     from generator.analysis.rows import Row, StageRatio
+    from generator.distributions import Distribution
     from generator.examine import Examination
     from generator.lives import Life
 
@@ -66,11 +67,12 @@ class Readout(NamedTuple):
     parts: tuple[Part, ...]
     moments: tuple[Moment, ...]
     split: tuple[SplitRow, ...]
+    distributions: tuple[Distribution, ...]
     begins: int
     ends: int
 
 
-def read_out(examined: Examination, life: Life) -> Readout:
+def read_out(examined: Examination, life: Life, distributions: tuple[Distribution, ...] = ()) -> Readout:
     """Derive all that a report shows."""
     traffic = {stage.number: stage.traffic for stage in examined.stages}
     questions = {question.name: question for question in examined.design.questions}
@@ -80,7 +82,8 @@ def read_out(examined: Examination, life: Life) -> Readout:
     )
     periods = life.periods
     ends = max(examined.until, periods[-1].end or periods[-1].start)
-    return Readout(examined, life, parts, tuple(_moments(examined)), tuple(_split(examined)), periods[0].start, ends)
+    moments, split = tuple(_moments(examined)), tuple(_split(examined))
+    return Readout(examined, life, parts, moments, split, distributions, periods[0].start, ends)
 
 
 def _stage(row: Row, one: StageRatio, traffic: Mapping[str, int]) -> StageRow:

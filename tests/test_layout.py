@@ -35,9 +35,9 @@ MAY_IMPORT = {
     "cli": "commands endings",
     "endings": "problems report",
     "commands": "advance batch board builds changes checkout checkup course design diagnosis diff digest"
-    " examine gates interpret ledger markdown meaning message page planning printed problems"
-    " publish readout report repository resources reviewing revisions rules run scaffold status"
-    " steering subject timetable verdicts",
+    " distributions examine gates interpret ledger markdown meaning message observed page planning"
+    " printed problems prometheus publish readout report repository resources reviewing revisions"
+    " rules run scaffold status steering subject timetable verdicts",
     "advance": "checkout course gates git history message moves problems publication remote repository"
     " revisions steering",
     "course": "checkout examine git interpret printed problems prometheus publish repository reviewing"
@@ -57,6 +57,8 @@ MAY_IMPORT = {
     "subject": "git history interpret problems prometheus repository",
     "checkup": "report wording",
     "diagnosis": "counting names prometheus queries report wording",
+    "observed": "planning queries",
+    "distributions": "analysis queries",
     "verdicts": "markdown report",
     "examine": "analysis counting design ledger problems queries",
     "ledger": "analysis problems",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ from evidence import BEGIN, RATES, Truth, count, ramp
 from histories import HOUR, START, History
 from repositories import EXPERIMENT
 
-from generator import charts
+from generator import charts, distributions, examine, page, readout, repository, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,20 +102,20 @@ def test_the_page_is_whole_alone_and_the_same_each_time(name: str, tmp_path: Pat
     history = story(name, tmp_path / "repository")
     text = told(history)
     assert told(history) == text
-    page = Page(text)
-    tags = {tag for tag, _ in page.elements}
+    read = Page(text)
+    tags = {tag for tag, _ in read.elements}
     assert not tags & {"script", "iframe", "object", "embed", "img", "base", "form", "audio", "video"}
-    for tag, attributes in page.elements:
+    for tag, attributes in read.elements:
         for attribute, value in attributes.items():
             assert not attribute.startswith("on"), (tag, attribute)
             if attribute in {"href", "src", "xlink:href", "action", "srcset"}:
                 assert value == "data:,"
     assert "url(" not in text
     assert "@import" not in text
-    for tag, attributes in page.elements:
+    for tag, attributes in read.elements:
         assert attributes.get("role") != "img" or attributes.get("aria-label"), tag
     for part in ("Hypothesis", "At a glance", "How the evidence grew", "Traffic", "What happened", "Stage by stage"):
-        assert part in page.text
+        assert part in read.text
 
 
 @pytest.mark.needs("git")
@@ -136,9 +137,9 @@ def test_nothing_that_others_wrote_breaks_out(attack: str, tmp_path: Path) -> No
     history.clock = BEGIN + 2 * HOUR
     history.commit(f"x {attack}")
     count(history, SAME, 6, looks=2)
-    page = Page(told(history))
+    read = Page(told(history))
     known = {tag for tag, _ in Page(told(plain(tmp_path))).elements}
-    assert {tag for tag, _ in page.elements} == known
+    assert {tag for tag, _ in read.elements} == known
     markdown = told(history, "-o", "markdown")
     outside = re.sub(r"`[^`\n]*`", "", markdown)
     assert not re.search(r"<(?!/?(details|summary|sub)>)", outside)
@@ -204,6 +205,36 @@ def test_a_browser_shows_it_on_any_screen(name: str, chromium: Browser, tmp_path
             assert chromium.evaluate(OUTSIDE) == []
             assert chromium.evaluate(PALE) == []
     assert pictures[390, "light"] != pictures[390, "dark"]
+
+
+@pytest.mark.needs("git", "chromium or google-chrome")
+def test_histograms_of_many_buckets_fit_a_phone(chromium: Browser, tmp_path: Path) -> None:
+    bounds = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, math.inf)
+    upto = {name: {bound: number**2 * pace for number, bound in enumerate(bounds)} for name, pace in PACES.items()}
+    seen = tuple(distributions.describe("slow", "seconds", ["v1", "v2"], [upto, upto]))
+    history = story("early", tmp_path / "repository")
+    asked = subject.read(repository.take(str(history.root)), "production", EXPERIMENT)
+    life = subject.life(asked, "", BEGIN + 2 * HOUR)
+    assert life is not None
+    examined = examine.examine(asked.root, asked.experiment, asked.environment, life, BEGIN + 2 * HOUR, None)
+    file = tmp_path / "report.html"
+    file.write_text(page.html(readout.read_out(examined, life, seen)))
+    for width in (320, 1100):
+        chromium.show(file, width)
+        assert chromium.evaluate(OUTSIDE) == []
+        assert chromium.evaluate(PALE) == []
+        assert chromium.evaluate(CROWDED) == []
+
+
+PACES = {"v1": 100, "v2": 40}
+
+# Labels of buckets that touch the one before.
+CROWDED = """(() => {
+  const labels = [...document.querySelectorAll('.bucket span')].filter(one => one.textContent).map(one => {
+    const range = document.createRange(); range.selectNodeContents(one); return range.getBoundingClientRect();
+  });
+  return labels.filter((one, place) => place && one.left < labels[place - 1].right + 2).map(one => one.left);
+})()"""
 
 
 @pytest.mark.needs("git", "chromium or google-chrome")

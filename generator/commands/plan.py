@@ -31,7 +31,8 @@ def command(
     """Say how long an experiment takes.
 
     For each stage of its rollout: how many requests, and how long until the declared effects and margins can be shown,
-    if it began now. Exits with 0 if all of it fits, with 1 if not, and with 3 if a number is missing.
+    if it began now. What neither options nor the file say is asked of the environment's Prometheus, if it has one.
+    Exits with 0 if all of it fits, with 1 if not, and with 3 if a number is missing.
     """
     inventory, _ = chosen(directory, (environment,), (name,))
     asked = subject.read(inventory, environment, name)
@@ -43,9 +44,23 @@ def command(
     basis = basis._replace(rates={**basis.rates, **given})
     if rps is not None:
         basis = basis._replace(rps=planning.Number(rps, "--rps"))
+    if asked.environment.prometheus and (basis.rps is None or not basis.rates.keys() >= {*deciding}):
+        basis = _asked(basis, asked)
     found = planning.plan(experiment, basis, (expiry(experiment.expires) or 0) - int(time.time()))
     click.echo(timetable.write(f"{environment}/{name}", found, basis, output), nl=False)
     sys.exit(_EXIT[found.answer])
+
+
+def _asked(basis: planning.Basis, asked: subject.Subject) -> planning.Basis:
+    """Ask Prometheus for what is missing; it is never required."""
+    from generator import observed, prometheus  # noqa: PLC0415 (start-up time)
+
+    try:
+        client = subject.client(asked.environment, asked.root, "give --rps and --rate")
+        return observed.filled(basis, client, asked.experiment, asked.environment, int(time.time()))
+    except prometheus.PrometheusError as error:
+        click.echo(f"penstock: warning: {error}", err=True)
+        return basis
 
 
 def _rate(written: str, known: list[str]) -> tuple[str, float]:

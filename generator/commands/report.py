@@ -26,7 +26,7 @@ def command(
     The page needs nothing else: no network, no script. It is made from the recorded evidence as of its last look, so
     the same repository gives the same bytes; with --prometheus, as of now.
     """
-    from generator import digest, examine, page, readout, subject  # noqa: PLC0415 (start-up time)
+    from generator import digest, distributions, examine, page, readout, subject  # noqa: PLC0415 (start-up time)
 
     now = int(time.time())
     inventory, _ = chosen(directory, (environment,), (name,))
@@ -38,7 +38,8 @@ def command(
         last = examined.ledger.looks[-1].until
         examined = examine.examine(asked.root, asked.experiment, asked.environment, life, last, None)
     assert life is not None  # noqa: S101 (else there is nothing to examine)
-    found = readout.read_out(examined, life)
+    seen = distributions.read(client, asked.experiment, asked.environment, examined.windows) if client else ()
+    found = readout.read_out(examined, life, seen)
     text = digest.markdown(found) if form == "markdown" else page.html(found)
     if not output:
         click.echo(text, nl=False)

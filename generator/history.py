@@ -53,8 +53,8 @@ def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, L
     line = Line(keys)
     for commit in commits:
         line.deploy(commit, parts)
-    decisions = _decisions(root, tip)
-    return {key: line.life(key, decisions) for key in wanted if key in line.lives}
+    told = decisions(root, tip)
+    return {key: line.life(key, told) for key in wanted if key in line.lives}
 
 
 def _tip(root: str, ref: str) -> str:
@@ -147,13 +147,16 @@ def _in_base(key: Key, names: Collection[str]) -> bool:
     return key[0] == BASE and key[1] in names
 
 
-def _decisions(root: str, tip: str) -> dict[Key, list[Decision]]:
-    """Read what Penstock's commits say of themselves, also those behind merges, parents first."""
+def decisions(root: str, revisions: str) -> dict[Key, list[Decision]]:
+    """Read what Penstock's commits say of themselves, also those behind merges, parents first.
+
+    `revisions` is the name of a commit, for it and all before it, or two such names as `<from>..<to>`.
+    """
     out = git.run(
         root,
         *("--no-replace-objects", "log", "--topo-order", "--reverse", "-z", "--no-show-signature", "--no-color"),
         *("--no-mailmap", "--encoding=UTF-8", "--basic-regexp", f"--grep=^{TRAILER_EXPERIMENT}: "),
-        *("--format=%H%x00%ct%x00%(trailers:only,unfold)", "--end-of-options", tip),
+        *("--format=%H%x00%ct%x00%(trailers:only,unfold)", "--end-of-options", revisions),
     )
     fields = iter(out.split(b"\0")[:-1])
     found: dict[Key, list[Decision]] = defaultdict(list)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from generator.differences import Difference
+    from generator.lives import Decision
     from generator.meaning import EnvironmentChange, ExperimentChange
     from generator.model import Experiment, Metric, Rollout, Step
     from generator.problems import Problem
@@ -55,7 +56,7 @@ class Facts(NamedTuple):
     `pods` is None where manifests cannot be made, or could not before. `objects` are the manifests that differ, by
     path; `stale` those committed that are not what the experiment says. `standing` is None where no candidate gets
     more. `soak_known` is False where history is cut off. `models` are other experiments that serve one of its models,
-    `hosts` those that take its hostname.
+    `hosts` those that take its hostname. `decision` is what the last commit of Penstock in the change says of itself.
     """
 
     pods: tuple[Pods, ...] | None
@@ -66,6 +67,7 @@ class Facts(NamedTuple):
     stale: tuple[str, ...]
     models: tuple[str, ...]
     hosts: tuple[str, ...]
+    decision: Decision | None = None
 
 
 class Review(NamedTuple):
@@ -370,7 +372,7 @@ def _step(step: Step) -> str:
 
 
 _OPENS = {
-    "evidence": "this step needs evidence: what `penstock analyze` last said of it",
+    "evidence": "this step needs evidence: the verdict of `penstock analyze`",
     "time": "this step needs nothing but the soak",
     "manual": "this step needs a person's decision: this review",
 }
@@ -379,6 +381,10 @@ _OPENS = {
 def _gates(experiment: Experiment, facts: Facts) -> Iterator[Words]:
     if facts.standing and facts.standing.gate:
         yield (_OPENS[facts.standing.gate],)
+    if facts.decision and facts.decision.verdict:
+        yield "the commit records the verdict ", Quote(facts.decision.verdict)
+    if facts.decision and facts.decision.reason:
+        yield "the commit gives a reason to pass closed gates: ", Quote(facts.decision.reason)
     for metric in experiment.metrics:
         yield (_metric(metric),)
     if not experiment.metrics:

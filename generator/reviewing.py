@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from generator.authorship import Edit
     from generator.builds import Builds
-    from generator.lives import Key, Life
+    from generator.lives import Decision, Key, Life
     from generator.meaning import ExperimentChange, Meaning, Side
     from generator.overlaps import Overlaps
     from generator.pipeline import Build
@@ -58,6 +58,7 @@ class _Inspection:
         self._problems: list[Problem] = []
         self._unknown: list[str] = []
         self._seen: dict[Key, _Made] = {}
+        self._decisions: dict[Key, list[Decision]] = {}
 
     def report(self, head: str) -> review.Report:
         read = meaning.of(self._found)
@@ -91,6 +92,7 @@ class _Inspection:
         )
         lives, known = self._lives(readable)
         edits = self._edits(readable)
+        self._decisions = self._told(readable)
         same = searched()
         return [
             review.of_experiment(one, self._facts(one, fresh, same, lives, edits, known=known), self._today)
@@ -129,7 +131,9 @@ class _Inspection:
         made = self._made(change, fresh)
         self._problems += [_stale(path) if change.after else _left(path) for path in made.stale]
         life = lives.get((change.environment, change.former or change.name))
-        circumstances = transitions.Circumstances(self._now, life, _edits_of(edits, change))
+        told = self._decisions.get((change.environment, change.name), [])
+        reason = next((one.reason for one in reversed(told) if one.reason), "")
+        circumstances = transitions.Circumstances(self._now, life, _edits_of(edits, change), reason)
         self._problems += transitions.check(change, circumstances)
         experiment = change.after.experiment if change.after else None
         return review.Facts(
@@ -141,6 +145,7 @@ class _Inspection:
             made.stale,
             same.models(experiment) if experiment else (),
             same.hosts(experiment) if experiment else (),
+            told[-1] if told else None,
         )
 
     def _made(self, change: ExperimentChange, fresh: set[Key]) -> _Made:
@@ -219,6 +224,14 @@ class _Inspection:
         except history.ShallowError as error:
             self._unknown.append(str(error))
             return {}, False
+
+    def _told(self, changes: Iterable[ExperimentChange]) -> dict[Key, list[Decision]]:
+        """Read what commits of the change say of themselves, where a step may rest on it."""
+        if not self._found.after.commit or not any(one.after and one.after.experiment.rollout for one in changes):
+            return {}
+        from generator import history  # noqa: PLC0415 (start-up time)
+
+        return history.decisions(self._root, f"{self._found.before.commit}..{self._found.after.commit}")
 
     def _edits(self, changes: Iterable[ExperimentChange]) -> dict[str, tuple[Edit, ...]]:
         sides = [one.before or one.after for one in changes]

@@ -12,10 +12,10 @@ from generator.lives import Life, Period
 from generator.problems import WARNING, Place, Problem
 from generator.repository import experiment_file
 from generator.stages import Standing, standing
-from generator.wording import span
+from generator.wording import shown, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from generator.authorship import Edit
     from generator.load import Path
@@ -26,11 +26,15 @@ _ANY = {"traffic": "traffic", "variants": "models", "model": "models", "routing"
 
 
 class Circumstances(NamedTuple):
-    """What a change is judged by besides itself. `life` is None where it was never deployed; `now` in seconds."""
+    """What a change is judged by besides itself. `life` is None where it was never deployed; `now` in seconds.
+
+    `override` is the reason that a commit of the change gives for passing closed gates, "" where none does.
+    """
 
     now: int
     life: Life | None
     edits: tuple[Edit, ...]
+    override: str = ""
 
 
 def stand(change: ExperimentChange, known: Circumstances) -> Standing | None:
@@ -58,7 +62,7 @@ def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     """Return what is wrong with a change."""
     if change.kind in {"same", "unreadable"}:
         return []
-    found = [*_frozen(change, known.now), *_authors(change, known.edits)]
+    found = [*_overridden(_frozen(change, known.now), change, known), *_authors(change, known.edits)]
     if change.after is None:
         return found
     found += _control(change, change.after)
@@ -66,7 +70,15 @@ def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     found += _replaced(change, change.after)
     found += _cold(change, change.after)
     found += _largest(change, change.after)
-    return found + _step(change, change.after, known)
+    return [*found, *_overridden(_step(change, change.after, known), change, known)]
+
+
+def _overridden(found: Iterable[Problem], change: ExperimentChange, known: Circumstances) -> Iterator[Problem]:
+    """Warn of what a reason was given for, if the environment lets reasons count, as gates do (`gates`)."""
+    counts = known.override and _policy(change).overrides
+    for one in found:
+        message = f"{one.message}; overridden: {shown(known.override)}"
+        yield one._replace(severity=WARNING, message=message) if counts else one
 
 
 def grows(change: ExperimentChange) -> bool:

@@ -19,7 +19,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _SPANS = (
     *(number * _MINUTE for number in (1, 5, 15, 30)),
     *(number * _HOUR for number in (1, 3, 6, 12)),
-    *(number * _DAY for number in (1, 2, 7, 14, 28, 91, 365)),
+    *(number * _DAY for number in (1, 2, 3, 7, 14, 28, 91, 365)),
 )
 _MOST_TICKS = 5
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")

@@ -32,9 +32,9 @@ def _lines(readout: Readout) -> Iterator[str]:
     yield f"## {sign} {word}{f' {found.winner}' if found.winner else ''}: {experiment.name} in {examined.environment}"
     yield ""
     yield found.reason
-    if len(found.candidates) > 1:
+    if others := page.others(found):
         yield ""
-        yield from (f"- **{one.candidate}**: {one.decision}. {one.reason}" for one in found.candidates)
+        yield from (f"- **{one.candidate}**: {one.decision}. {one.reason}" for one in others)
     yield ""
     yield f"Hypothesis: {code(experiment.hypothesis)}"
     yield ""

@@ -6,6 +6,7 @@ Python decides and computes, templates lay out. Every text goes through Jinja's 
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from generator.analysis.intervals import Difference
     from generator.analysis.rows import Row
+    from generator.analysis.verdict import Judged, Verdict
     from generator.distributions import Distribution, Spread
     from generator.lives import Period
     from generator.readout import Part, Readout
@@ -117,6 +119,7 @@ def html(readout: Readout) -> str:
     environment.filters |= {
         "moment": moment,
         "seen": visible,
+        "told": _told,
         "rate": rate,
         "change": charts.change,
         "points": points,
@@ -138,6 +141,7 @@ def _view(readout: Readout) -> dict[str, Any]:
         "experiment": experiment,
         "verdict": found,
         "decision": DECISIONS[found.decision],
+        "others": others(found),
         "colours": colours,
         "shows": SHOWS,
         "brief": BRIEF,
@@ -161,6 +165,16 @@ def _view(readout: Readout) -> dict[str, Any]:
         "bounds": bounds,
         "upto": upto,
     }
+
+
+def others(found: Verdict) -> tuple[Judged, ...]:
+    """Return the candidates about whom the verdict's own reason says nothing."""
+    return tuple(one for one in found.candidates if one.reason != found.reason)
+
+
+def _told(text: str) -> str:
+    """Write a sentence of the engine's, with its powers of ten as on paper."""
+    return re.sub(r"10\^(-?\d+)", lambda found: charts.power(int(found[1])), visible(text))
 
 
 def facts(readout: Readout) -> tuple[tuple[str, str], ...]:

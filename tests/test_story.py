@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import browser
-from evidence import BEGIN, RATES, Truth, count, ramp
+from evidence import BEGIN, RATES, Truth, count, ramp, three
 from histories import HOUR, START, History
 from repositories import EXPERIMENT
 
@@ -36,7 +36,8 @@ ATTACKS = (
     "@everyone ` | </details> | `` <b>",
     "&lt;script&gt; \u202e gpj.exe",
 )
-STORIES = {"better": (BETTER, 36), "worse": (WORSE, 10), "early": (SAME, 2)}
+BOTH = Truth(RATES, {"larger-model": {"click-through": 1.1, "slow": 1.5}, "smaller-model": {"slow": 0.8}})
+STORIES = {"three": (BOTH, 30), "better": (BETTER, 36), "worse": (WORSE, 10), "early": (SAME, 2)}
 
 
 def told(history: History, *options: str) -> str:
@@ -47,7 +48,7 @@ def told(history: History, *options: str) -> str:
 
 def story(name: str, root: Path) -> History:
     truth, hours = STORIES[name]
-    made = ramp(root)
+    made = three(root) if name == "three" else ramp(root)
     count(made, truth, hours)
     return made
 

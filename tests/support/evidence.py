@@ -54,6 +54,23 @@ def ramp(root: Path, steps: tuple[tuple[int, int], ...] = ((0, 10), (8, 30), (20
     return made
 
 
+def three(root: Path) -> History:
+    """Return a repository in which two candidates are compared, and a metric that decides nothing."""
+    made, case = History(root), recommendation()
+    names = ("control", "larger-model", "smaller-model")
+    case.experiment["spec"] |= {
+        "control": names[0],
+        "variants": {name: {"storageUri": f"gs://my-bucket/models/{name}"} for name in names},
+        "traffic": dict(zip(names, (60, 20, 20), strict=True)),
+        "metrics": METRICS | {"mean-latency": {"role": "guardrail", "use": "kserve/mean-latency", "margin": 0.2}},
+    }
+    case.experiment["spec"].pop("rollout", None)
+    made.put(case)
+    made.clock = BEGIN - HOUR
+    made.commit("Compare a smaller and a larger model")
+    return made
+
+
 def count(made: History, truth: Truth, hours: int, looks: int = 12, name: str = EXPERIMENT) -> None:
     """Record what would have been counted until some hours after the first commit, in a number of looks."""
     root, key = str(made.root), (ENVIRONMENT, name)

@@ -744,3 +744,21 @@ def test_the_command(ours: Repository) -> None:
     assert (done.returncode, done.stdout) == (0, "nothing to publish: main has it all\n")
     done = ours.penstock("publish", EXPERIMENT, "-e", ENVIRONMENT, "--path", "x")
     assert done.returncode == 2
+
+
+def test_another_reader_of_git_sees_the_same_commit(ours: Repository) -> None:
+    """GitPython reads objects and the index by itself; what is published must not be so in our own eyes only."""
+    from git import Repo  # noqa: PLC0415 (slow to load, and for this test alone)
+
+    shift(ours, 40)
+    (ours.root / "staged.txt").write_text("mine\n")
+    git(ours.root, "add", "staged.txt")
+    done = send(ours)
+    with Repo(ours.root) as seen:
+        head = seen.head.commit
+        assert head.hexsha == done.commit
+        assert sorted(map(str, head.stats.files)) == sorted(done.files)
+        assert head.trailers_dict["Penstock-Experiment"] == [f"{ENVIRONMENT}/{EXPERIMENT}"]
+        assert (head.author.email, head.committer.email) == ("author@example.com", "committer@example.com")
+        assert [one.b_path for one in head.diff(None)] == ["staged.txt"]
+        assert not seen.untracked_files

@@ -11,6 +11,7 @@ import marshal
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from generator import claims, freshness, pipeline, plan, tree
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # Below this many experiments for each, a second process costs more than it saves.
 _WORTH_FORKING = 32
 _WORTH_A_PROTOTYPE = 3
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkerError(PenstockError):
@@ -351,17 +353,20 @@ def _spread(jobs: list[Job], workers: list[Worker]) -> list[Iterable[Outcome]]:
     size = -(-len(jobs) // len(workers))
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     watched = [shown(parts[0], len(jobs)), *parts[1:]]
-    _wait([_start(worker, part, spool) for worker, part, spool in zip(workers, watched, spools, strict=False)])
+    _wait(_start(worker, part, spool) for worker, part, spool in zip(workers, watched, spools, strict=False))
     return [*spools]
 
 
 def _start(worker: Worker, jobs: Iterable[Job], spool: Spool) -> int:
-    """Fork a process that fills a spool. Only the parent returns."""
+    """Fork a process that fills a spool. Only the parent returns, and it alone decides what a signal means."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child:
         return child
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all of them
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     status = 1
     try:
         spool.fill(worker(jobs))
@@ -375,10 +380,15 @@ def _start(worker: Worker, jobs: Iterable[Job], spool: Spool) -> int:
         os._exit(status)
 
 
-def _wait(children: list[int]) -> None:
-    """Wait for all; none outlives this process, whatever ends it."""
-    left = list(children)
+def _wait(starting: Iterable[int]) -> None:
+    """Start processes and wait for all; none outlives this one, whatever ends it."""
+    left: list[int] = []
     try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            left.extend(starting)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while left:
             _, status = os.waitpid(left[0], 0)
             left.pop(0)
@@ -386,5 +396,6 @@ def _wait(children: list[int]) -> None:
                 raise WorkerError("a worker process died, so the run was given up; no file was changed")
     finally:
         for child in left:
-            os.kill(child, signal.SIGTERM)
-            os.waitpid(child, 0)
+            with suppress(ProcessLookupError, ChildProcessError):  # the signal came when it had ended just now
+                os.kill(child, signal.SIGTERM)
+                os.waitpid(child, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -99,6 +100,28 @@ def test_without_an_output_the_exit_code_answers(repository: Repository, argumen
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_of_several_processes_ends_in_silence(repository: Repository, ending: signal.Signals, code: int) -> None:
+    """A terminal sends Ctrl-C to all processes of a command."""
+    folder = repository.root / "environments/production/experiments"
+    text = (folder / "recommendation-model.yaml").read_text()
+    for number in range(300):
+        (folder / f"m{number}.yaml").write_text(text.replace("name: recommendation-model", f"name: m{number}"))
+    run = subprocess.Popen(
+        [sys.executable, "-P", "-m", "generator", "render", "--jobs", "2"],
+        cwd=repository.root,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    while run.poll() is None and not [*repository.root.glob("environments/.penstock-staging-*/tree/*/*/*/*/*")]:
+        time.sleep(0.01)
+    os.killpg(run.pid, ending)
+    assert (run.communicate()[1].strip(), run.returncode) == ("", code)
+    assert not [*repository.root.glob("environments/.penstock-staging-*")]
+    assert not (repository.root / MODEL).exists()
 
 
 def test_a_change_of_traffic_is_one_updated_route_and_its_rules(repository: Repository) -> None:

@@ -107,7 +107,7 @@ def test_a_run_of_several_processes_ends_in_silence(repository: Repository, endi
     """A terminal sends Ctrl-C to all processes of a command."""
     folder = repository.root / "environments/production/experiments"
     text = (folder / "recommendation-model.yaml").read_text()
-    for number in range(300):
+    for number in range(2000):
         (folder / f"m{number}.yaml").write_text(text.replace("name: recommendation-model", f"name: m{number}"))
     run = subprocess.Popen(
         [sys.executable, "-P", "-m", "generator", "render", "--jobs", "2"],
@@ -116,7 +116,7 @@ def test_a_run_of_several_processes_ends_in_silence(repository: Repository, endi
         encoding="utf-8",
         start_new_session=True,
     )
-    while run.poll() is None and not [*repository.root.glob("environments/.penstock-staging-*/tree/*/*/*/*/*")]:
+    while run.poll() is None and not [*repository.root.glob("environments/.penstock-staging-*")]:
         time.sleep(0.01)
     os.killpg(run.pid, ending)
     assert (run.communicate()[1].strip(), run.returncode) == ("", code)

@@ -9,18 +9,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from generator import checkout, course, git, history, moves, remote, repository, revisions, steering
+from generator import checkout, course, git, history, interpret, moves, remote, repository, revisions, steering
 from generator import gates as gating
-from generator.message import Message
 from generator.problems import PenstockError, ProblemsError
-from generator.publication import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from generator.gates import Gate
+    from generator.interpret import Place
     from generator.lives import Life
     from generator.moves import Due
+    from generator.publication import Revision
     from generator.steering import Case, Circumstances, Decided, Examine
 
 Action = Literal["promote", "rollback", "conclude", "wait", "failed"]
@@ -42,6 +42,10 @@ class Advanced(NamedTuple):
     commit: str = ""
     subject: str = ""
     status: int = 0
+
+
+class SettledError(PenstockError):
+    """On this tip nothing is to be done: somebody else was faster, or a gate has closed."""
 
 
 class Run(NamedTuple):
@@ -69,13 +73,14 @@ def advance(run: Run, names: Collection[str] = ()) -> Iterator[Advanced]:
     """Yield what becomes of each experiment with `rollout.mode` auto or propose; of those named only, if any are."""
     with ExitStack() as stack:
         tree = stack.enter_context(revisions.laid(run.root, run.tip, run.environment))
+        place = interpret.environment(tree, run.environment)
         declared = repository.take(tree).environments.get(run.environment, ())
         wanted = [name for name in declared if not names or name in names]
         keys = {(run.environment, name) for name in wanted}
         lives = history.lives(run.root, run.tip, keys, run.now)
         for name in wanted:
             try:
-                done = _one(run, tree, name, lives.get((run.environment, name)))
+                done = _one(run, tree, place, name, lives.get((run.environment, name)))
             except ProblemsError as error:
                 first = error.problems[0]
                 done = Advanced(name, "failed", f"{first.place}: {first.message}", status=error.exit_code)
@@ -87,15 +92,16 @@ def advance(run: Run, names: Collection[str] = ()) -> Iterator[Advanced]:
             yield Advanced(name, "failed", f"there is no such experiment on {run.branch}", status=2)
 
 
-def _one(run: Run, tree: str, name: str, life: Life | None) -> Advanced | None:
+def _one(run: Run, tree: str, place: Place, name: str, life: Life | None) -> Advanced | None:
     known = steering.Circumstances(
         run.root, run.environment, lambda seen: seen or run.tip, run.examine, run.author, alone=True, now=run.now
     )
-    mode = steering.mode(known, tree, name)
+    found = steering.read(tree, place, name)
+    mode = found.experiment.rollout.mode if found.experiment.rollout else "manual"
     if mode == "manual":
         return None
-    case = steering.look(known, tree, name, life)
-    chosen = _chosen(known, case, tree)
+    case = steering.examined(known, tree, place.environment, found, life)
+    chosen = _chosen(known, case, "")
     if not chosen.edits or gating.closed(chosen.gates):
         return _waiting(name, chosen.due, chosen.gates, unknown=case.examined.unknown)
     if mode == "propose":
@@ -135,16 +141,21 @@ def _taken(run: Run, known: Circumstances, name: str, due: Due, branch: str) -> 
         chosen = _chosen(known, case, root)
         met[:] = [(case, chosen)]
         if not chosen.edits or gating.closed(chosen.gates):
-            return Revision((), Message())
+            raise SettledError
         return steering.revised(case, chosen, root, known.now)
 
-    expired = due.kind != "promote"
-    done = course.steer(
-        run.root, run.environment, name, revise, branch=branch, start=run.tip, expired=expired, push=run.push
-    ).published
-    ((case, last),) = met
-    if not done.commit:
+    try:
+        done = course.steer(
+            *(run.root, run.environment, name, revise),
+            branch=branch,
+            start=run.tip,
+            expired=due.kind != "promote",
+            push=run.push,
+        ).published
+    except SettledError:
+        ((case, last),) = met
         return _waiting(name, last.due, last.gates, unknown=case.examined.unknown)
+    ((_, last),) = met
     reason = " ".join([last.due.reason, *done.notes])
     kind = last.due.kind
     return Advanced(name, kind, reason, branch=branch, commit=done.commit, subject=done.subject)

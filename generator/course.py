@@ -68,15 +68,15 @@ def steer(
 def sentences(root: str, environment: str, done: Steered, now: int) -> str:
     """Say what was done; of what was only tried, the difference, the message and the review of it."""
     published = done.published
+    pushed = [f"pushed {published.branch}"] if published.pushed else []
     if not published.files:
-        return "\n".join([f"nothing to do: {published.branch} has it already", *published.notes])
+        return "\n".join([f"nothing to do: {published.branch} has it already", *pushed, *published.notes])
     if published.draft:
         report = reviewing.report(root, f"{published.draft}^", published.draft, (environment,), now)
         head = f"would be committed to {published.branch}:"
         return "\n".join(
             [done.difference, done.message, "", head, *published.files, "", printed.document(report, "text")]
         )
-    pushed = [f"pushed {published.branch}"] if published.pushed else []
     line = f"{git.short(published.commit)} on {published.branch}: {published.subject}"
     return "\n".join([*published.files, line, *pushed, *published.notes])
 

@@ -85,7 +85,10 @@ class History(NamedTuple):
 
 
 class Revision(NamedTuple):
-    """What a caller made of the tree of a tip: `paths` from its root that may differ, and what to say of it."""
+    """What a caller made of the tree of a tip: `paths` from its root that may differ, and what to say of it.
+
+    Without paths nothing is published, nor rendered.
+    """
 
     paths: tuple[str, ...]
     said: Message
@@ -139,6 +142,8 @@ def drafted(
     site = pipeline.site(source, job.environment)
     before = {name: _traffic(root, site, name) for name in job.names}
     laid, said = revise(root) if revise else (_lay(job, shop.top, tip, history), None)
+    if said is not None and not laid:
+        return Draft((), (), {}, (), said)
     experiments, texts = _rendered(job, site, source, root, "" if expired else run.today())
     owned = tuple(one for name in job.names for one in rendered_folders(root, site.environment, name))
     changed = _write(job, root, owned, texts)

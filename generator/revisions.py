@@ -112,15 +112,16 @@ def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
 
 @contextmanager
 def laid(root: str, revision: str, environment: str) -> Iterator[str]:
-    """Lay all that a revision has of an environment into a private folder, for as long as the context lasts."""
+    """Lay what people and `analyze` wrote for an environment into a private folder, as long as the context lasts."""
     import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
 
     with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
         top = objects.top(objects.commit(revision))
         there = _inside(objects, top, ENVIRONMENTS)
         for name in (BASE, environment):
-            _write(objects, private, f"{ENVIRONMENTS}/{name}", there.get(name))
-        _write(objects, private, _TEMPLATES, top.get(_TEMPLATES))
+            for inner, entry in _inside(objects, there, name).items():
+                if inner not in ("manifests", DELIVERY):
+                    _write(objects, private, f"{ENVIRONMENTS}/{name}/{inner}", entry)
         yield private
 
 

@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from generator.document import Document
     from generator.edit import Edit
     from generator.gates import Gate
-    from generator.interpret import Reading
+    from generator.interpret import Place, Reading
     from generator.ledger import Ledger, Look
     from generator.lives import Life
-    from generator.model import Environment, Experiment, Mode, Step
+    from generator.model import Environment, Experiment, Step
     from generator.moves import Due
     from generator.stages import Standing
 
@@ -147,27 +147,26 @@ def told(found: tuple[Gate, ...]) -> list[str]:
     ]
 
 
-def mode(known: Circumstances, root: str, name: str) -> Mode:
-    """Return how an experiment in the tree at `root` advances."""
-    rollout = _read(known.environment, root, name)[1].experiment.rollout
-    return rollout.mode if rollout else "manual"
-
-
-def _read(environment: str, root: str, name: str) -> tuple[Environment, Reading]:
-    place = interpret.environment(root, environment)
+def read(root: str, place: Place, name: str) -> Reading:
+    """Read an experiment of an environment in the tree at `root`; ProblemsError if it is wrong."""
     in_base = os.path.lexists(f"{root}/{experiment_file(BASE, name)}")
-    return place.environment, interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
+    return interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
 
 
 def look(known: Circumstances, root: str, name: str, life: Life | None) -> Case:
     """Read an experiment in the tree at `root`, and examine it; ProblemsError if it is wrong."""
-    environment, read = _read(known.environment, root, name)
-    experiment = read.experiment
+    place = interpret.environment(root, known.environment)
+    return examined(known, root, place.environment, read(root, place, name), life)
+
+
+def examined(known: Circumstances, root: str, environment: Environment, found: Reading, life: Life | None) -> Case:
+    """Say where an experiment stands that was read in the tree at `root`, and examine it."""
+    experiment = found.experiment
     where = standing(life, experiment.rollout, known.now)
-    examined = Examined()
+    came = Examined()
     if life is not None and experiment.metrics and experiment.candidates and where.where != "over":
-        examined = known.examine(root, environment, experiment, life, known.now)
-    return Case(environment, experiment, read.document, life, where, examined)
+        came = known.examine(root, environment, experiment, life, known.now)
+    return Case(environment, experiment, found.document, life, where, came)
 
 
 def lived(known: Circumstances, name: str, seen: str) -> Life | None:
@@ -177,7 +176,7 @@ def lived(known: Circumstances, name: str, seen: str) -> Life | None:
 
 
 def decided(known: Circumstances, case: Case, due: Due, root: str) -> Decided:
-    """Ask all gates on the way to what is due, in the tree at `root`."""
+    """Ask all gates on the way to what is due; of manifests only if `root`, the tree that has them, is not ""."""
     experiment, target = case.experiment, due.target
     if target is None:
         return Decided(due, (), ())
@@ -186,7 +185,7 @@ def decided(known: Circumstances, case: Case, due: Due, root: str) -> Decided:
     edits = amend.conclusion(case.document, due.winner) if removes else _step(case, target)
     if due.kind == "rollback" or not edits:
         return Decided(due, (), edits)
-    stale = _stale(root, known.environment, experiment.name)
+    stale = _stale(root, known.environment, experiment.name) if root else ()
     delivery = case.environment.gitops
     return Decided(
         due,
@@ -321,14 +320,14 @@ def crossing(
         if not case.experiment.candidates:
             raise RolloutError(f"{name} has no candidate in {source.environment}: there is nothing to bring over")
         file = experiment_file(known.environment, name)
-        place = interpret.environment(root, known.environment).environment
+        place = interpret.environment(root, known.environment)
         proved = gating.proved(
             case.standing, case.examined.verdict, case.examined.unknown, measured=bool(case.experiment.metrics)
         )
-        asked = [proved, gating.author(place.policy.authors.models, known.author)]
-        asked += [gating.freeze(place.policy.freeze, known.now)]
+        asked = [proved, gating.author(place.environment.policy.authors.models, known.author)]
+        asked += [gating.freeze(place.environment.policy.freeze, known.now)]
         if os.path.lexists(f"{root}/{file}"):
-            here = _read(known.environment, root, name)[1]
+            here = read(root, place, name)
             asked += _fits(case.document, here)
             asked += [gating.manifests(_stale(root, known.environment, name))]
             edits = transfer.edits(case.document, here.document)
@@ -339,7 +338,7 @@ def crossing(
         if os.path.lexists(f"{root}/{file}") and written == raw:
             return Revision((), Message())
         why = f"What was proved in {source.environment}."
-        closed = passed(place, f"{known.environment}/{name}", tuple(asked), reason)
+        closed = passed(place.environment, f"{known.environment}/{name}", tuple(asked), reason)
         os.makedirs(os.path.dirname(f"{root}/{file}"), exist_ok=True)
         with open(f"{root}/{file}", "wb") as out:
             out.write(written)
@@ -398,8 +397,9 @@ def rollback(environment: str, name: str, to: int, why: str, text: str) -> Calla
     """Return what gives control the traffic back, or all but `to` percent of it. No gate, no history, no analysis."""
 
     def revise(_: str, root: str) -> Revision:
-        place, read = _read(environment, root, name)
-        case = Case(place, read.experiment, read.document, None, standing(None, None, 0), Examined())
+        place = interpret.environment(root, environment)
+        found = read(root, place, name)
+        case = Case(place.environment, found.experiment, found.document, None, standing(None, None, 0), Examined())
         target = moves.at(case.experiment, to) if to else None
         if to and (target is None or to >= 100 - case.experiment.control.traffic):
             raise RolloutError(f"{to} % is no declared step below where {name} stands; {_steps(case.experiment)}")

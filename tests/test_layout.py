@@ -38,8 +38,7 @@ MAY_IMPORT = {
     " distributions examine gates interpret ledger markdown meaning message observed page planning"
     " printed problems prometheus publish readout report repository resources reviewing revisions"
     " rules run scaffold status steering subject timetable verdicts",
-    "advance": "checkout course gates git history message moves problems publication remote repository"
-    " revisions steering",
+    "advance": "checkout course gates git history interpret moves problems remote repository revisions steering",
     "course": "checkout examine git interpret printed problems prometheus publish repository reviewing"
     " steering verdicts",
     "steering": "amend edit gates git history interpret ledger load message model moves names pipeline"

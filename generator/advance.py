@@ -166,7 +166,8 @@ def summary(one: Advanced) -> str:
     if one.action == "failed":
         return one.reason
     if one.action == "wait":
-        return f"waits. {one.reason}"
+        moment = gating.opening(one.closed)
+        return f"waits{f' until {gating.moment(moment)}' if moment else ''}. {one.reason}"
     if one.proposed:
         return f"{one.action} proposed on {one.branch}: {one.subject}"
     return f"{one.action} in {git.short(one.commit)} on {one.branch}: {one.subject}"

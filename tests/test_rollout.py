@@ -455,7 +455,7 @@ def test_the_program_sums_up_what_it_did(world: World) -> None:
     assert (text.returncode, text.stderr) == (0, "")
     assert text.stdout.startswith(f"{LABEL}: promote in ")
     data = json.loads(world.mine.penstock("advance", "-e", ENVIRONMENT, "-o", "json").stdout)
-    assert [(one["name"], one["action"]) for one in data] == [(EXPERIMENT, "wait")]
+    assert [(one["name"], one["action"], one["opens_at"]) for one in data] == [(EXPERIMENT, "wait", None)]
     table = world.mine.penstock("advance", "-e", ENVIRONMENT, "-o", "markdown").stdout
     assert table.startswith(
         "| experiment | action | what happened |\n|---|---|---|\n| `production/recommendation-model` |"
@@ -492,11 +492,12 @@ def driven(world: World, where: Repository, **environment: str) -> subprocess.Po
     )
 
 
-def test_runs_at_once_take_one_step(world: World) -> None:
-    places = [world.mine, world.clone("second"), world.clone("third")]
+@pytest.mark.parametrize("shared", [False, True], ids=["clones", "one checkout"])
+def test_runs_at_once_take_one_step(world: World, *, shared: bool) -> None:
+    places = [world.mine] * 3 if shared else [world.mine, world.clone("second"), world.clone("third")]
     for subject in (f"{LABEL}: v2 0 → 20 %", f"{LABEL}: v2 20 → 50 %"):
         before = world.log()
-        running = [driven(world, place, GIT_COMMITTER_NAME=place.root.name) for place in places]
+        running = [driven(world, place, GIT_COMMITTER_NAME=f"run {number}") for number, place in enumerate(places)]
         said = [process.communicate(timeout=120) for process in running]
         assert sorted(out for out, _ in said) == ["['promote']\n", "['wait']\n", "['wait']\n"], said
         assert world.log() == [subject, *before]

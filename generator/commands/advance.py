@@ -11,7 +11,7 @@ import click
 
 from generator import advance, course, repository
 from generator.commands.selection import complete_environment, complete_experiment
-from generator.gates import moment
+from generator.gates import moment, opening
 from generator.markdown import code
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def _line(environment: str, one: Advanced) -> str:
 
 
 def _plain(one: Advanced) -> dict[str, object]:
-    return {**one._asdict(), "closed": [gate._asdict() for gate in one.closed]}
+    closed = [gate._asdict() for gate in one.closed]
+    return {**one._asdict(), "closed": closed, "opens_at": opening(one.closed)}
 
 
 def _table(environment: str, done: list[Advanced]) -> str:

@@ -110,7 +110,8 @@ def _one(run: Run, tree: str, place: Place, name: str, life: Life | None) -> Adv
 
 
 def _chosen(known: Circumstances, case: Case, tree: str) -> Decided:
-    return steering.decided(known, case, moves.due(case.experiment, case.standing, case.examined.verdict), tree)
+    last = case.life.decisions[-1].kind if case.life and case.life.decisions else ""
+    return steering.decided(known, case, moves.due(case.experiment, case.standing, case.examined.verdict, last), tree)
 
 
 def _waiting(name: str, due: Due, found: tuple[Gate, ...], *, unknown: str) -> Advanced:

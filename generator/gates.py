@@ -98,8 +98,8 @@ def _gates(known: Known) -> Iterator[Gate]:
         yield released(standing, known.settle + known.sync, known.now)
     if known.ends and known.target.traffic[0][1] == 100:
         return  # control is kept: there is nothing to prove
-    yield plan(standing, known.target, ends=known.ends)
-    if known.alone:
+    yield plan(standing, known.target, ends=known.ends, removes=known.removes)
+    if known.alone and not (known.removes and standing.where == "off"):
         yield person(known.gate)
     if known.measured:
         yield counts(known.verdict)
@@ -134,10 +134,10 @@ def opening(found: tuple[Gate, ...]) -> int | None:
     return max(known) if known and len(known) == len(moments) else None
 
 
-def plan(standing: Standing, target: Step, *, ends: bool) -> Gate:
-    """The next declared step and no other; an end only from the last stage."""
+def plan(standing: Standing, target: Step, *, ends: bool, removes: bool = False) -> Gate:
+    """The next declared step and no other; an end only from the last stage, or where it has begun."""
     if ends:
-        done = standing.where in {"bake", "fixed"}
+        done = removes or standing.where in {"bake", "fixed"}
         return Gate("plan", done, "the last stage is reached" if done else "the declared steps are not all taken")
     following = standing.following
     if following is None:

@@ -33,8 +33,11 @@ _PEOPLE = {
 }
 
 
-def due(experiment: Experiment, standing: Standing, verdict: Verdict | None) -> Due:
-    """Say what is due: first what must stop, then the next step, and at the last one the end."""
+def due(experiment: Experiment, standing: Standing, verdict: Verdict | None, last: str) -> Due:
+    """Say what is due: first what must stop, then the next step, and at the last one the end.
+
+    `last` is what Penstock's last commit did. An end that has begun goes on, also where no step gives one variant all.
+    """
     harmed = [one for one in verdict.candidates if one.decision == "rollback"] if verdict else []
     live = {one.name for one in experiment.candidates if one.traffic} & {one.candidate for one in harmed}
     if live and verdict is not None and standing.where not in {"absent", "over"}:
@@ -45,6 +48,10 @@ def due(experiment: Experiment, standing: Standing, verdict: Verdict | None) -> 
     if standing.where == "bake":
         winner = leader(experiment, verdict)
         return Due("conclude", f"The last stage is over: {winner} stays.", everything(experiment, winner), winner)
+    winners = [one.name for one in experiment.candidates if one.traffic == 100]
+    if standing.where == "off" and last == "conclude" and winners:
+        (winner,) = winners
+        return Due("conclude", f"{winner} has had all traffic: the others go.", everything(experiment, winner), winner)
     return Due("wait", _PEOPLE.get(standing.where, "The rollout has no next step."))
 
 

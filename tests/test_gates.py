@@ -130,7 +130,7 @@ CLOSED: tuple[tuple[str, Known, str, int | None], ...] = (
     ),
     (
         "plan",
-        END._replace(standing=STAGE),
+        END._replace(standing=STAGE, traffic={"v1": 50, "v2": 50}, deployed={"v1": 50, "v2": 50}, removes=False),
         "the declared steps are not all taken",
         None,
     ),

@@ -342,6 +342,31 @@ def test_a_better_candidate_goes_all_the_way_and_the_log_tells_it(world: World) 
     check(world.remote, world.folder / "checked")
 
 
+def test_a_plan_that_ends_before_100_is_ended_in_two_steps(world: World) -> None:
+    world.change("Compare halves", rollout={"steps": [50], "soak": "1h", "mode": "auto"})
+    world.verdict = BETTER
+    seen = []
+    for _ in range(5):
+        seen += [done.subject or [gate.name for gate in done.closed] for done in world.advance()]
+        world.wait(HOUR if len(seen) == 1 else 200)
+    assert seen == [
+        f"{LABEL}: v2 0 → 50 %",
+        f"{LABEL}: v2 50 → 100 %",
+        ["released"],
+        ["released"],
+        f"{LABEL}: concluded with v2, v1 removed",
+    ]
+
+
+def test_an_end_that_people_began_needs_no_plan(world: World) -> None:
+    world.change("Compare halves", rollout={"steps": [50], "soak": "1h"})
+    at(world, 50, BETTER)
+    for subject in (f"{LABEL}: v2 50 → 100 %", f"{LABEL}: concluded with v2, v1 removed"):
+        world.steer(steering.conclusion(world.known(), EXPERIMENT, "v2", "", ""))
+        assert world.log()[0] == subject
+        world.wait(HOUR)
+
+
 def test_a_worse_candidate_goes_back_and_stays_back(world: World) -> None:
     world.advance()
     world.verdict = WORSE

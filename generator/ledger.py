@@ -11,9 +11,11 @@ told apart by bucket. Old windows need not be merged: those of a long stage are 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator.analysis.counts import Stage, Window
@@ -75,7 +77,7 @@ def read(root: str, file: str, stages: Sequence[Stage], metrics: Mapping[str, st
     LedgerError where it contradicts itself, the `stages` that Git knows, or the `metrics` that are declared now.
     """
     try:
-        with open(os.path.join(root, file), "rb") as opened:
+        with open(_inside(root, file), "rb", opener=_opener) as opened:
             raw = opened.read(_LARGEST + 1)
     except FileNotFoundError:
         return Ledger(file, (), "")
@@ -103,15 +105,32 @@ def line(ledger: Ledger, look: Look) -> str:
 
 def append(root: str, ledger: Ledger, look: Look) -> None:
     """Write a look at the end of a ledger."""
-    path = os.path.join(root, ledger.file)
+    path = _inside(root, ledger.file)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "a", encoding="utf-8", newline="\n") as opened:
+        with open(path, "a", encoding="utf-8", newline="\n", opener=_opener) as opened:
             opened.write(line(ledger, look))
     except OSError as error:
         raise PenstockError(
             f"{ledger.file}: the evidence cannot be written ({error.strerror}); make the folder writable"
         ) from None
+
+
+def _inside(root: str, file: str) -> str:
+    """Return the path of a ledger; LedgerError where a link on the way to it leads elsewhere."""
+    folder = os.path.dirname(file)
+    if os.path.realpath(os.path.join(root, folder)) != os.path.join(os.path.realpath(root), *folder.split("/")):
+        raise LedgerError(f"{folder}: a link stands on the way to the evidence; put a real folder there")
+    return os.path.join(root, file)
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open a regular file and nothing else: a link could lead out of the repository, and a pipe would wait."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def _digest(before: str, body: str) -> str:

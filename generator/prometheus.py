@@ -333,7 +333,11 @@ class Client:
         return value
 
     def _connected(self) -> urllib3.PoolManager:
-        address = urlsplit(self._settings.url)
+        try:
+            address = urlsplit(self._settings.url)
+            _ = address.port
+        except ValueError:
+            raise self._error("is no address", "write host and port as in http://prometheus:9090") from None
         tls = self._tls() if address.scheme == "https" else None
         proxy = "" if proxy_bypass(address.netloc) else getproxies().get(address.scheme, "")
         if not proxy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from generator import ledger
 from generator.analysis.counts import Stage, Window
 from generator.ledger import Ledger, LedgerError, Look
+from generator.problems import PenstockError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +121,24 @@ def test_a_metric_must_not_change_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r":1: metric `clicks` is not what was counted here"):
         read(tmp_path, metrics=METRICS | {"clicks": "ratio:9999"})
     assert read(tmp_path, metrics={"time": "mean:4567", "sales": "ratio:1"}).looks == (LOOK,)
+
+
+@pytest.mark.parametrize("where", ["file", "folder", "pipe"])
+def test_no_link_is_followed_and_no_pipe_waited_for(where: str, tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    folder = (root / FILE).parent
+    folder.parent.mkdir(parents=True)
+    if where == "folder":
+        folder.symlink_to(outside)
+    else:
+        folder.mkdir()
+        if where == "file":
+            (root / FILE).symlink_to(outside / "stolen")
+        else:
+            os.mkfifo(root / FILE)
+    for act in (lambda: ledger.append(str(root), Ledger(FILE, (), ""), LOOK), lambda: read(root)):
+        with pytest.raises(PenstockError) as caught:
+            act()
+        assert str(caught.value).startswith(FILE if where != "folder" else FILE.rpartition("/")[0])
+    assert [*outside.iterdir()] == []

@@ -27,7 +27,7 @@ from generator.analysis.multiplicity import deciding, levels
 from generator.analysis.rows import Row, phi_of_users, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from generator.analysis.counts import Design, Quality, Stage, Window
 
@@ -140,7 +140,7 @@ def _judge(design: Design, name: str, rows: Iterable[Row], now: Mapping[str, int
     if not waits:
         better = _list(_better(row, design.control) for row in own if row.shows == "better")
         guarded = "every guardrail is within its bounds" if any(row.role == "guardrail" for row in own) else ""
-        return Judged(name, "promote", f"{name} may take over: {' and '.join(filter(None, (better, guarded)))}.")
+        return Judged(name, "promote", f"{name} may take over: {', and '.join(filter(None, (better, guarded)))}.")
     if _ended(design, windows):
         left = [_not_excluded(row) for row in own if row.shows == "nothing"]
         return Judged(name, "inconclusive", f"{name} is undecided at the planned end: {_list((*waits, *left))}.")
@@ -301,7 +301,17 @@ def _times(row: Row, control: str) -> str:
     shown = row.lower if (row.direction == "lower") == (row.shows == "harm") else row.upper
     if shown is None:
         return rate
-    return f"{rate}, {'at least' if shown == row.lower else 'at most'} {shown:.3g}"
+    if shown == row.lower:
+        return f"{rate}, at least {_rounded(shown, math.floor):g}"
+    return f"{rate}, at most {_rounded(shown, math.ceil):g}"
+
+
+def _rounded(bound: float, towards: Callable[[float], int]) -> float:
+    """Round a bound to three digits so that it never claims more than was shown."""
+    if bound <= 0:
+        return bound
+    unit = 10.0 ** (math.floor(math.log10(bound)) - 2)
+    return towards(bound / unit) * unit
 
 
 def _not_excluded(row: Row) -> str:

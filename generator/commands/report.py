@@ -16,10 +16,10 @@ _WITHOUT = "leave --prometheus out to report what is recorded"
 @target
 @click.option("--branch", default="", help="Branch that is deployed, if neither environment nor remote says.")
 @click.option("--prometheus", is_flag=True, help="Count what Prometheus has beyond the recorded evidence, too.")
-@click.option("-o", "form", type=click.Choice(("html", "markdown")), default="html", help="Form of the report.")
-@click.option("--output", default="", metavar="FILE", help="Write to FILE; to the terminal if left out.")
+@click.option("-o", "--output", type=click.Choice(("html", "markdown")), default="html", help="Form of the report.")
+@click.option("--file", default="", metavar="FILE", help="Write to FILE; to the terminal if left out.")
 def command(
-    name: str, environment: str, directory: str, branch: str, form: str, output: str, *, prometheus: bool
+    name: str, environment: str, directory: str, branch: str, output: str, file: str, *, prometheus: bool
 ) -> None:
     """Tell the story of an experiment on one page.
 
@@ -40,14 +40,14 @@ def command(
     assert life is not None  # noqa: S101 (else there is nothing to examine)
     seen = distributions.read(client, asked.experiment, asked.environment, examined.windows) if client else ()
     found = readout.read_out(examined, life, seen)
-    text = digest.markdown(found) if form == "markdown" else page.html(found)
-    if not output:
+    text = digest.markdown(found) if output == "markdown" else page.html(found)
+    if not file:
         click.echo(text, nl=False)
         return
     try:
-        with open(output, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(file, "w", encoding="utf-8", newline="\n") as written:
+            written.write(text)
     except OSError as error:
         raise PenstockError(
-            f"{output}: the report cannot be written ({error.strerror}); name a file in a folder that exists"
+            f"{file}: the report cannot be written ({error.strerror}); name a file in a folder that exists"
         ) from None

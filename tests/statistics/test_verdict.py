@@ -39,7 +39,7 @@ def test_a_better_variant_within_its_guardrail_is_promoted() -> None:
     found = judged(*(window(n, {"errors": (250, 240), "clicks": (2_500, 2_800)}) for n in range(5)))
     assert (found.decision, found.winner) == ("promote", "v2")
     assert found.reason == (
-        "v2 may take over: clicks is better: 1.12 times the rate of v1, at least 1.08 and every guardrail is within "
+        "v2 may take over: clicks is better: 1.12 times the rate of v1, at least 1.07, and every guardrail is within "
         "its bounds."
     )
     assert [row.shows for row in found.rows] == ["non-inferior", "better"]

@@ -202,7 +202,7 @@ def bring(place: Checkout, own: str, commit: str, rendered: Callable[[str], bool
             return False
         write.append(path)
     _write(place, own, commit, [path for path in write if changes[path][1] != ABSENT], rendered)
-    _drop(place, [path for path in write if changes[path][1] == ABSENT])
+    _drop(place, own, [path for path in write if changes[path][1] == ABSENT])
     _enter(place, own, {path: new for path, (_, new) in changes.items()}, index)
     return True
 
@@ -239,7 +239,7 @@ def _write(place: Checkout, own: str, commit: str, paths: list[str], rendered: C
         return
     extra = {"GIT_INDEX_FILE": f"{own}/target"}
     git.run(place.top, "read-tree", commit, extra=extra)
-    with _area(place) as area:
+    with _area(place, own) as area:
         # What is rendered has the line ends that its seal covers, whatever is configured for files that people edit.
         lines = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
         for settings, some in ((lines, filter(rendered, paths)), ((), (one for one in paths if not rendered(one)))):
@@ -250,21 +250,22 @@ def _write(place: Checkout, own: str, commit: str, paths: list[str], rendered: C
         area.commit()
 
 
-def _drop(place: Checkout, paths: list[str]) -> None:
+def _drop(place: Checkout, own: str, paths: list[str]) -> None:
     if not paths:
         return
-    with _area(place) as area:
+    with _area(place, own) as area:
         for path in paths:
             area.delete(path)
         area.commit()
 
 
 @contextmanager
-def _area(place: Checkout) -> Iterator[tree.Staging]:
+def _area(place: Checkout, own: str) -> Iterator[tree.Staging]:
     with tree.lock(place.root) as sure:
         if sure:
             tree.recover(place.root, (ENVIRONMENTS,))
         with tree.Staging(place.top, tree.Staging.open(place.root, ENVIRONMENTS).area) as area:
+            note(own, area.area)  # a run that finds nothing left to do opens none, and so clears none
             yield area
 
 

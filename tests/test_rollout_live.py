@@ -35,7 +35,7 @@ TRUTH = {
     (WORSE, "v1"): (0.10, 0.010),
     (WORSE, "v2"): (0.14, 0.060),
 }
-_PATIENCE = 240
+_PATIENCE = 400
 
 
 class Cluster:
@@ -115,8 +115,8 @@ def founded(folder: Path, prometheus: str) -> tuple[Repository, Path]:
     for name in (BETTER, WORSE):
         document = experiment(name, {"v1": 100, "v2": 0}, metrics, requests={"metric": "requests_total"})
         document["spec"] |= {
-            "analysis": {"window": "8s", "settle": "10s"},
-            "rollout": {"mode": "auto", "steps": [20, 50, 100], "soak": "20s", "bake": "6s"},
+            "analysis": {"window": "8s", "settle": "15s"},
+            "rollout": {"mode": "auto", "steps": [20, 50, 100], "soak": "26s", "bake": "6s"},
         }
         repository.put(Case(place, document))
     done = repository.penstock("render")

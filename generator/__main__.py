@@ -29,7 +29,8 @@ def main() -> NoReturn:
 
 def _plain(directory: str) -> int:
     """Render all that there is; where that is nothing, the command line says what to do."""
-    from generator import repository, run  # noqa: PLC0415
+    from generator import repository  # noqa: PLC0415
+    from generator.runs import run  # noqa: PLC0415
 
     inventory = repository.take(repository.find(directory))
     if not inventory.environments:
@@ -38,7 +39,8 @@ def _plain(directory: str) -> int:
     if not (work.stale or work.listings or inventory.problems):
         sys.stdout.write(f"{run.summary({'create': 0, 'update': 0, 'delete': 0, 'same': work.files})}\n")
         return 0
-    from generator import changes, problems  # noqa: PLC0415
+    from generator import problems  # noqa: PLC0415
+    from generator.runs import changes  # noqa: PLC0415
 
     result = run.finish(work)
     found = [*inventory.problems, *result.problems]

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import catalog, claims, experiments, interpret, plan, rules, verify
+from generator import rules
+from generator.domain import claims, experiments, interpret
+from generator.manifests import catalog, plan, verify
 from generator.problems import Place, Problem
 
 if TYPE_CHECKING:
-    from generator.crds import Catalog
-    from generator.document import Document
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.manifest import Manifest
-    from generator.model import Environment, Experiment
-    from generator.prototypes import Prototypes
-    from generator.readback import Reader
-    from generator.render import Templates
+    from generator.manifests.crds import Catalog
+    from generator.manifests.prototypes import Prototypes
+    from generator.manifests.readback import Reader
+    from generator.manifests.render import Templates
 
 
 class Site(NamedTuple):
@@ -96,7 +98,7 @@ def _blamed(finding: verify.Finding, document: Document, templates: Templates) -
 
 def blame(finding: verify.Finding, templates: Templates) -> Problem:
     """Blame the template for what is wrong with an object that no patch touched."""
-    from generator.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
+    from generator.documents.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
 
     planned = finding.manifest.planned
     template = "dashboard.json.j2" if finding.code == "PS509" else planned.template

@@ -14,7 +14,7 @@ from generator.problems import ERROR, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from generator.tree import Change
+    from generator.runs.tree import Change
 
 FORMATS = ("text", "json", "github", "sarif", "junit")
 

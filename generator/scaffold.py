@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 
-from generator import load, resources
+from generator import resources
+from generator.documents import load
+from generator.documents.scalars import scalar
 from generator.problems import PenstockError
 from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, take
-from generator.scalars import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

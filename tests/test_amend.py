@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from repositories import as_yaml, recommendation
 
-from generator import amend, edit, load
-from generator.document import Document, Layer
-from generator.model import Shadow
+from generator.documents import edit, load
+from generator.documents.document import Document, Layer
+from generator.domain.model import Shadow
+from generator.steering import amend
 
 NAMES = ("v1", "v2", "v3")
 

@@ -13,7 +13,7 @@ from prometheus import environment, experiment, server
 from repositories import Case
 from scrapes import INTERVAL, Pod, backfill, simulate
 
-from generator import ledger
+from generator.evidence import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

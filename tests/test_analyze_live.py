@@ -13,7 +13,7 @@ from histories import HOUR, History
 from prometheus import NAMESPACE, environment, experiment, exporter, server
 from repositories import Case
 
-from generator import ledger
+from generator.evidence import ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from hypothesis import Phase, given, settings
 from repositories import Case, Document, Repository, parsed, recommendation, rendered
 from strategies import cases
 
-from generator.overlay import merge
+from generator.documents.overlay import merge
 from generator.repository import AREAS
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import counting
 from generator.analysis.counts import Stage
-from generator.lives import Period
-from generator.prometheus import Samples
-from generator.queries import Raw
+from generator.evidence import counting
+from generator.evidence.prometheus import Samples
+from generator.manifests.queries import Raw
+from generator.versions.lives import Period
 
 if TYPE_CHECKING:
-    from generator.counting import Due, Tally
+    from generator.evidence.counting import Due, Tally
 
 RAW = Raw("requests{}", "variant", (("v1", "v1"), ("v2", "v2")))
 STAGE = Stage(0, 0, None, {"v1": 50, "v2": 50})

@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from generator.crds import Catalog, CrdError, canonical, compact, from_crd, read_file, read_folder
+from generator.manifests.crds import Catalog, CrdError, canonical, compact, from_crd, read_file, read_folder
 
 FOLDER = Path(__file__).parents[1] / "schemas" / "kubernetes"
 

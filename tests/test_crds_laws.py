@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import crds
-from generator.crds import canonical, compact
+from generator.manifests import crds
+from generator.manifests.crds import canonical, compact
 
 OPEN = {"x-kubernetes-preserve-unknown-fields": True}
 ABTEST = {"apiVersion": "example.com/v1", "kind": "Abtest", "metadata": {"name": "a"}}

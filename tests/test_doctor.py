@@ -24,8 +24,8 @@ from prometheus import (
 )
 from repositories import Outcome, Repository
 
-from generator import diagnosis
-from generator.prometheus import PrometheusError
+from generator.evidence import diagnosis
+from generator.evidence.prometheus import PrometheusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

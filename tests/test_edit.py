@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from generator import load
-from generator.edit import Edit, EditError, Remove, Set, apply
+from generator.documents import load
+from generator.documents.edit import Edit, EditError, Remove, Set, apply
 from generator.problems import ProblemsError
 
 HERE = Path(__file__).parent / "edits"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from generator.explain import findings
-from generator.wording import dotted
+from generator.documents.explain import findings
+from generator.documents.wording import dotted
 
 # A small experiment with every kind of rule. The table below breaks each of them once.
 SCHEMA: dict[str, Any] = yaml.safe_load(r"""

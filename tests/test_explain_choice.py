@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from generator.explain import findings
+from generator.documents.explain import findings
 
 ROOTS: list[tuple[object, object, str, str]] = [
     ([], {"type": "object"}, "the document must be a mapping, but is a list", "write a mapping"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.explain import Finding, findings
+from generator.documents.explain import Finding, findings
 
 RECURSIVE = {
     "type": ["object", "string"],

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import freezes
+from generator.domain import freezes
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PERIOD: dict[str, Any] = {"from": "2026-12-20", "until": "2027-01-02", "reason": "year end"}

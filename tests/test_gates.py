@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from analysis_values import judged, row, verdict
 
-from generator.gates import FRESH, Gate, Known, closed, gates, opening, overridable
-from generator.model import Authors, Freeze, Policy, Step
-from generator.stages import Standing
+from generator.domain.model import Authors, Freeze, Policy, Step
+from generator.steering.gates import FRESH, Gate, Known, closed, gates, opening, overridable
+from generator.versions.stages import Standing
 
 NOW = 1_900_000_000
 HOUR = 3600

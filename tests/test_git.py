@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from generator import git
+from generator.versions import git
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from gitrepos import commit, start
 
-from generator import names, revisions
+from generator import names
+from generator.versions import revisions
 
 if TYPE_CHECKING:
     from repositories import Document, Repository

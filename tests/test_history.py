@@ -9,9 +9,9 @@ import pytest
 from histories import HOUR, START, History, begun, environment
 from repositories import ENVIRONMENT, EXPERIMENT, recommendation
 
-from generator import git, history
-from generator.lives import Life, dated
 from generator.repository import BASE, environment_file, experiment_file
+from generator.versions import git, history
+from generator.versions.lives import Life, dated
 
 if TYPE_CHECKING:
     from pathlib import Path

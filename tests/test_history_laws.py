@@ -12,12 +12,12 @@ from gitrepos import git
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator import history
+from generator.versions import history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from generator.lives import Life
+    from generator.versions.lives import Life
 
 pytestmark = pytest.mark.needs("git")
 

@@ -31,7 +31,7 @@ from strategies import cases, measured, traffic
 from vocabulary import filled_texts, names
 from webhook import differences
 
-from generator import load
+from generator.documents import load
 from generator.problems import ProblemsError
 from generator.repository import AREAS, BASE, experiment_file
 

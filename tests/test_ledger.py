@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import ledger
 from generator.analysis.counts import Stage, Window
-from generator.ledger import Ledger, LedgerError, Look
+from generator.evidence import ledger
+from generator.evidence.ledger import Ledger, LedgerError, Look
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from generator import load
-from generator.load import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from generator.documents import load
+from generator.documents.load import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from generator.problems import Place, Problem, ProblemsError
 
 if TYPE_CHECKING:
@@ -598,7 +598,7 @@ def test_only_mistakes_cost_the_import_of_words() -> None:
         import sys
         from generator import load
         load.parse("a: [1, 2.5, on-call, 0x1F, 10m, 1.2.3, n1, null, ä, 'x']".encode(), "")
-        print("generator.wording" in sys.modules)
+        print("generator.documents.wording" in sys.modules)
     """)
     assert said == "False\n"
 

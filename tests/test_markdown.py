@@ -8,9 +8,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import markdown, printed
 from generator.problems import Place, Problem
-from generator.review import Quote, Report, Review, Row, Share
+from generator.reviews import markdown, printed
+from generator.reviews.review import Quote, Report, Review, Row, Share
 
 SIGNS = ["`", "``", "|", "\\", "<", ">", "-->", "</details>", "<script>", "@team", "[a](b)", "::error::", "#1"]
 SIGNS += ["\u2028", "\n", "\r\n", " "]

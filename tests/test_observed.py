@@ -16,7 +16,7 @@ from prometheus import NAMESPACE, NOBODY, environment, experiment, server
 from repositories import Case, Repository
 from scrapes import backfill
 
-from generator import distributions
+from generator.evidence import distributions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from generator.overlay import compose, merge
+from generator.documents.overlay import compose, merge
 
 _KEYS = st.sampled_from("abc")
 _VALUES = st.sampled_from((0, "", "x", [], [None]))

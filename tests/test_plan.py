@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from repositories import EXPERIMENT, Repository, holding, recommendation
 
-from generator import interpret, planning
-from generator.analysis import power
-from generator.design import design
-from generator.planning import Basis, Number
+from generator.analysis import planning, power
+from generator.analysis.design import design
+from generator.analysis.planning import Basis, Number
+from generator.domain import interpret
 
 if TYPE_CHECKING:
-    from generator.model import Experiment
-    from generator.planning import Plan
+    from generator.analysis.planning import Plan
+    from generator.domain.model import Experiment
 
 DAY = 86400
 METRICS: dict[str, Any] = {

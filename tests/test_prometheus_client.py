@@ -16,9 +16,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from generator import prometheus
-from generator.model import Prometheus, Secret
-from generator.prometheus import Client, PrometheusError, TooLargeError
+from generator.domain.model import Prometheus, Secret
+from generator.evidence import prometheus
+from generator.evidence.prometheus import Client, PrometheusError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ from prometheus import (
 )
 
 from generator import names
-from generator.sources import SOURCES
+from generator.domain.sources import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,8 +22,9 @@ from prometheus import (
     write,
 )
 
-from generator import names, queries
-from generator.sources import SOURCES
+from generator import names
+from generator.domain.sources import SOURCES
+from generator.manifests import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,9 +12,9 @@ import pytest
 from gitrepos import commit, git, start
 from repositories import ENVIRONMENT, EXPERIMENT, Repository, production, recommendation
 
-from generator.message import Message
 from generator.problems import PenstockError, ProblemsError
-from generator.publish import Published, publish
+from generator.publishing.message import Message
+from generator.publishing.publish import Published, publish
 from generator.repository import environment_file, experiment_file
 
 if TYPE_CHECKING:
@@ -611,7 +611,7 @@ def test_a_branch_name_that_is_none(ours: Repository, branch: str) -> None:
 
 
 def test_a_lock_that_another_git_left(ours: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generator.checkout._PATIENCE", 0.1)
+    monkeypatch.setattr("generator.publishing.checkout._PATIENCE", 0.1)
     lock = ours.root / ".git/index.lock"
     lock.write_bytes(b"")
     shift(ours, 40)

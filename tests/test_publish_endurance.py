@@ -17,7 +17,7 @@ import pytest
 from gitrepos import git, start
 from repositories import ENVIRONMENT, EXPERIMENT, Repository, production, recommendation
 
-from generator.publish import publish
+from generator.publishing.publish import publish
 from generator.repository import experiment_file
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from gitrepos import commit, git
 from repositories import as_yaml, parsed
 
 from generator.cli import cli
-from generator.overlay import merge
+from generator.documents.overlay import merge
 from generator.problems import PenstockError
 
 pytestmark = pytest.mark.needs("git")
@@ -46,7 +46,7 @@ def lay(source: Path, root: Path) -> None:
 def run(monkeypatch: pytest.MonkeyPatch, moment: datetime.datetime, *arguments: str) -> str:
     """Run a command at a moment; return what it prints, and its exit code."""
     monkeypatch.setattr("time.time", moment.timestamp)
-    monkeypatch.setattr("generator.run.today", lambda: moment.date().isoformat())
+    monkeypatch.setattr("generator.runs.run.today", lambda: moment.date().isoformat())
     result = CliRunner().invoke(cli, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
         assert isinstance(result.exception, PenstockError)

@@ -9,9 +9,9 @@ import pytest
 from gitrepos import commit, git, start
 from repositories import ENVIRONMENT, EXPERIMENT, Case, Repository, built, recommendation
 
-from generator import revisions
-from generator.git import GitError
 from generator.repository import experiment_file
+from generator.versions import revisions
+from generator.versions.git import GitError
 
 pytestmark = pytest.mark.needs("git")
 

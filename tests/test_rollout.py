@@ -13,9 +13,9 @@ from gitrepos import git
 from repositories import ENVIRONMENT, EXPERIMENT, Repository
 from rollouts import BETTER, FILE, GOOD, HOUR, START, UNSURE, WORSE, World, check
 
-from generator import advance, course, steering
 from generator.names import TRAILER_ACTION, TRAILER_OVERRIDE, TRAILER_VERDICT
 from generator.problems import PenstockError
+from generator.steering import advance, course, steering
 
 if TYPE_CHECKING:
     from pathlib import Path

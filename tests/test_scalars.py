@@ -7,10 +7,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from generator import load
-from generator.readback import MARK, Reader
-from generator.render import block
-from generator.scalars import scalar, value_of
+from generator.documents import load
+from generator.documents.scalars import scalar, value_of
+from generator.manifests.readback import MARK, Reader
+from generator.manifests.render import block
 
 # What `load` lets in: no control characters but tab and line ends, nothing bidirectional or invisible.
 texts = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S", "Zs")), max_size=30)

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from generator.crds import SHIPPED, canonical, generate
+from generator.manifests.crds import SHIPPED, canonical, generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

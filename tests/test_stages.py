@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.lives import Life, Period
-from generator.model import Rollout, Step
-from generator.stages import Standing, standing
+from generator.domain.model import Rollout, Step
+from generator.versions.lives import Life, Period
+from generator.versions.stages import Standing, standing
 
 STEPS = (
     Step((("v1", 80), ("v2", 20)), 0, 60, "time"),

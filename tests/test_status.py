@@ -15,14 +15,15 @@ from gitrepos import git
 from histories import HOUR, START, History, begun, environment
 from repositories import ENVIRONMENT, EXPERIMENT
 
-from generator import board, repository, status
+from generator import repository
+from generator.documents.wording import lasting
+from generator.overview import board, status
 from generator.repository import environment_file, experiment_file
-from generator.wording import lasting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from generator.status import Row
+    from generator.overview.status import Row
 
 pytestmark = pytest.mark.needs("git")
 

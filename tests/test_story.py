@@ -14,7 +14,9 @@ from evidence import BEGIN, RATES, Truth, count, ramp, three
 from histories import HOUR, START, History
 from repositories import EXPERIMENT
 
-from generator import charts, distributions, examine, page, readout, repository, subject
+from generator import repository
+from generator.evidence import distributions, examine, subject
+from generator.reports import charts, page, readout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

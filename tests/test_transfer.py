@@ -9,10 +9,10 @@ from gitrepos import git
 from repositories import ENVIRONMENT, EXPERIMENT, recommendation
 from rollouts import BETTER, FILE, GOOD, HOUR, World
 
-from generator import course, steering
 from generator.names import TRAILER_ACTION, TRAILER_OVERRIDE
 from generator.problems import PenstockError
 from generator.repository import environment_file, experiment_file
+from generator.steering import course, steering
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,10 +23,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator import tree
 from generator.problems import WARNING
-from generator.seal import EDITED, FOREIGN, OURS, ownership, seal
-from generator.tree import CREATE, DELETE, SAME, UPDATE, BusyError, Change, Staging, WriteError
+from generator.runs import tree
+from generator.runs.seal import EDITED, FOREIGN, OURS, ownership, seal
+from generator.runs.tree import CREATE, DELETE, SAME, UPDATE, BusyError, Change, Staging, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,12 +9,13 @@ import pytest
 from histories import History
 from repositories import ENVIRONMENT, EXPERIMENT, production, recommendation
 
-from generator import interpret, verdicts
 from generator.analysis.counts import Quality, Stage, Window
+from generator.analysis.design import design
 from generator.analysis.verdict import Decision, verdict
-from generator.design import design
-from generator.examine import Examination
-from generator.ledger import Ledger
+from generator.domain import interpret
+from generator.evidence import verdicts
+from generator.evidence.examine import Examination
+from generator.evidence.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

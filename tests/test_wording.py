@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from generator.wording import dotted, flow, inside, kind, listed, nearest, quoted, shown, state, subject
+from generator.documents.wording import dotted, flow, inside, kind, listed, nearest, quoted, shown, state, subject
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from generator.model import Direction, Kind, Role
+    from generator.domain.model import Direction, Kind, Role
 
 Assignment = Literal["perRequest", "sticky", "header"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from generator.analysis.counts import Design, Question, Window
     from generator.analysis.multiplicity import Levels
-    from generator.model import Direction, Kind, Role
+    from generator.domain.model import Direction, Kind, Role
 
 Shows = Literal["harm", "better", "non-inferior", "floor", "nothing"]
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator import advance, course, repository
+from generator import repository
 from generator.commands.selection import complete_environment, complete_experiment
-from generator.gates import moment, opening
-from generator.markdown import code
+from generator.reviews.markdown import code
+from generator.steering import advance, course
+from generator.steering.gates import moment, opening
 
 if TYPE_CHECKING:
-    from generator.advance import Advanced
+    from generator.steering.advance import Advanced
 
 
 @click.command()

@@ -39,7 +39,7 @@ def command(
     """
     if evidence and record:
         raise click.UsageError("--evidence asks no Prometheus, so there is nothing to --record")
-    from generator import examine, ledger, subject, verdicts  # noqa: PLC0415 (start-up time)
+    from generator.evidence import examine, ledger, subject, verdicts  # noqa: PLC0415 (start-up time)
 
     at = _time(until)
     inventory, _ = chosen(directory, (environment,), (name,))

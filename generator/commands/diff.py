@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator import diff, meaning, repository, revisions
+from generator import repository
 from generator.commands.selection import between
+from generator.reviews import diff, meaning
+from generator.versions import revisions
 
 if TYPE_CHECKING:
-    from generator.meaning import Meaning
-    from generator.revisions import Comparison
+    from generator.reviews.meaning import Meaning
+    from generator.versions.revisions import Comparison
 
 _COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "yellow", "!": "red"}
 
@@ -62,7 +64,8 @@ def _paint(sign: str, line: str) -> str:
 
 def _print_objects(found: Comparison, read: Meaning) -> bool:
     """Print the objects that differ, each under a comment with its path; of one that goes, the comment alone."""
-    from generator import builds, run  # noqa: PLC0415 (start-up time: the other forms need no manifest)
+    from generator.reviews import builds  # noqa: PLC0415 (start-up time: the other forms need no manifest)
+    from generator.runs import run  # noqa: PLC0415 (start-up time: the other forms need no manifest)
 
     options = run.Options(run.today())
     before, after = builds.Builds(found.before, options), builds.Builds(found.after, options)

@@ -21,7 +21,8 @@ def command(experiments: tuple[str, ...], environments: tuple[str, ...], directo
     step that is. EXPERIMENTS are names; all if left out. Exits with 0 if all is well, with 1 if something is missing,
     and with 3 if Prometheus does not say.
     """
-    from generator import checkup, diagnosis, interpret, subject  # noqa: PLC0415 (start-up time)
+    from generator.domain import interpret  # noqa: PLC0415 (start-up time)
+    from generator.evidence import checkup, diagnosis, subject  # noqa: PLC0415 (start-up time)
 
     inventory, picked = chosen(directory, environments, experiments)
     found: dict[str, tuple[diagnosis.Finding, ...]] = {}

@@ -7,9 +7,13 @@ import time
 
 import click
 
-from generator import interpret, planning, rules, run, subject, timetable
+from generator import rules
+from generator.analysis import planning, timetable
+from generator.analysis.design import expiry
 from generator.commands.selection import chosen, target
-from generator.design import expiry
+from generator.domain import interpret
+from generator.evidence import subject
+from generator.runs import run
 
 _EXIT = {"yes": 0, "no": 1, "unknown": 3}
 
@@ -53,7 +57,7 @@ def command(
 
 def _asked(basis: planning.Basis, asked: subject.Subject) -> planning.Basis:
     """Ask Prometheus for what is missing; it is never required."""
-    from generator import observed, prometheus  # noqa: PLC0415 (start-up time)
+    from generator.evidence import observed, prometheus  # noqa: PLC0415 (start-up time)
 
     try:
         client = subject.client(asked.environment, asked.root, "give --rps and --rate")

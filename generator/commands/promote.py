@@ -6,8 +6,10 @@ import time
 
 import click
 
-from generator import checkout, course, repository, steering
+from generator import repository
 from generator.commands.selection import complete_environment, complete_experiment
+from generator.publishing import checkout
+from generator.steering import course, steering
 
 
 @click.command()

@@ -9,8 +9,8 @@ import click
 
 from generator import repository
 from generator.commands.selection import complete_environment, complete_experiment
-from generator.message import Message
-from generator.publish import Published, publish
+from generator.publishing.message import Message
+from generator.publishing.publish import Published, publish
 
 
 @click.command()

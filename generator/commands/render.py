@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator import changes, problems, run
+from generator import problems
 from generator.commands.selection import FORMATS, chosen, selection
+from generator.runs import changes, run
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from generator.problems import Problem
     from generator.repository import Inventory
-    from generator.run import Options
+    from generator.runs.run import Options
 
 
 @click.command()
@@ -67,7 +68,8 @@ def command(
 
 
 def _print_manifests(inventory: Inventory, picked: dict[str, tuple[str, ...]], options: Options) -> NoReturn:
-    from generator import batch, report  # noqa: PLC0415 (start-up time)
+    from generator import report  # noqa: PLC0415 (start-up time)
+    from generator.runs import batch  # noqa: PLC0415 (start-up time)
 
     found: list[Problem] = []
     for text in batch.manifests(run.prepare(inventory, picked, options), found):

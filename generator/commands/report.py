@@ -26,7 +26,8 @@ def command(
     The page needs nothing else: no network, no script. It is made from the recorded evidence as of its last look, so
     the same repository gives the same bytes; with --prometheus, as of now.
     """
-    from generator import digest, distributions, examine, page, readout, subject  # noqa: PLC0415 (start-up time)
+    from generator.evidence import distributions, examine, subject  # noqa: PLC0415 (start-up time)
+    from generator.reports import digest, page, readout  # noqa: PLC0415 (start-up time)
 
     now = int(time.time())
     inventory, _ = chosen(directory, (environment,), (name,))

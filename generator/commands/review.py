@@ -7,9 +7,10 @@ import time
 
 import click
 
-from generator import repository, reviewing
+from generator import repository
 from generator.commands.selection import between
 from generator.problems import WARNING
+from generator.reviews import reviewing
 
 
 @click.command()
@@ -29,11 +30,11 @@ def command(base: str, head: str, environments: tuple[str, ...], directory: str,
     """
     report = reviewing.report(repository.find(directory), base, head, environments, int(time.time()))
     if output == "markdown":
-        from generator import markdown  # noqa: PLC0415 (start-up time: one form is needed)
+        from generator.reviews import markdown  # noqa: PLC0415 (start-up time: one form is needed)
 
         click.echo(markdown.document(report), nl=False)
     else:
-        from generator import printed  # noqa: PLC0415 (start-up time)
+        from generator.reviews import printed  # noqa: PLC0415 (start-up time)
 
         click.echo(printed.document(report, output), nl=False)
     wrong = any(problem.severity != WARNING for problem in report.problems)

@@ -6,8 +6,9 @@ import time
 
 import click
 
-from generator import course, repository, steering
+from generator import repository
 from generator.commands.selection import target
+from generator.steering import course, steering
 
 
 @click.command()

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from generator import board, status
 from generator.commands.selection import choice, chosen
+from generator.overview import board, status
 
 _STYLES: dict[str, dict[str, Any]] = {"head": {"bold": True}, "wrong": {"fg": "yellow"}, "faint": {"dim": True}}
 

@@ -6,8 +6,9 @@ import sys
 
 import click
 
-from generator import problems, report, run
+from generator import problems, report
 from generator.commands.selection import FORMATS, chosen, selection
+from generator.runs import run
 
 
 @click.command()

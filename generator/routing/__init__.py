@@ -9,9 +9,9 @@ from generator.routing import gateway_api, knative_route
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from generator.document import Document
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.manifest import Planned
-    from generator.model import Environment, Experiment
     from generator.problems import Problem
 
 

@@ -13,8 +13,8 @@ from generator.manifest import ObjectId, Planned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from generator.document import Document
-    from generator.model import Environment, Experiment, Variant
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment, Variant
     from generator.problems import Problem
 
 MODE = kserve.STANDARD

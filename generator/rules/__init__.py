@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from generator.rules import analysis, duration, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from generator.problems import WARNING
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from generator.problems import WARNING
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 _DAY = 86400
@@ -18,8 +18,8 @@ def duration(document: Document, experiment: Experiment, environment: Environmen
     """Warn of one that cannot show what it asks before it ends; `plan` says more, also with numbers of one's own."""
     if experiment.rps is None or all(metric.baseline is None for metric in experiment.metrics):
         return []
-    from generator import planning  # noqa: PLC0415 (start-up time: most experiments declare no rate)
-    from generator.design import expiry  # noqa: PLC0415
+    from generator.analysis import planning  # noqa: PLC0415 (start-up time: most experiments declare no rate)
+    from generator.analysis.design import expiry  # noqa: PLC0415
 
     ends, tonight = expiry(experiment.expires), expiry(today)
     if ends is None or tonight is None or ends < tonight:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator import kserve
-from generator.experiments import setting
-from generator.sources import SOURCES, exposed
+from generator.domain.experiments import setting
+from generator.domain.sources import SOURCES, exposed
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment, Variant
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment, Variant
     from generator.problems import Problem
 
 

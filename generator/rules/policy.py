@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from generator import stored
-from generator.experiments import setting
+from generator.domain.experiments import setting
+from generator.manifests import stored
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.load import Path
-    from generator.model import Environment, Experiment
+    from generator.documents.document import Document
+    from generator.documents.load import Path
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from generator.model import Shadow
+from generator.domain.model import Shadow
 from generator.problems import WARNING
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from generator.document import Document
-    from generator.load import Path
-    from generator.model import Environment, Experiment, Rollout
+    from generator.documents.document import Document
+    from generator.documents.load import Path
+    from generator.domain.model import Environment, Experiment, Rollout
     from generator.problems import Problem
 
 

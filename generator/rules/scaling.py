@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator import kserve, quantities
-from generator.experiments import setting
+from generator.domain.experiments import setting
 from generator.problems import WARNING
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment, Variant
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment, Variant
     from generator.problems import Problem
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator import kserve, names, stored
-from generator.experiments import setting
+from generator import kserve, names
+from generator.domain.experiments import setting
+from generator.domain.sources import SOURCES
+from generator.manifests import stored
 from generator.problems import WARNING
-from generator.sources import SOURCES
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment, Variant
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment, Variant
     from generator.problems import Problem
 
 

@@ -10,8 +10,8 @@ from generator.problems import WARNING
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
-    from generator.document import Document
-    from generator.model import Environment, Experiment
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 

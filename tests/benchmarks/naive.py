@@ -18,14 +18,16 @@ import jinja2
 import jsonschema
 import yaml
 
-from generator import catalog, environments, experiments, plan, resources
-from generator.document import Document, Layer
+from generator import resources
+from generator.documents.document import Document, Layer
+from generator.domain import environments, experiments
+from generator.manifests import catalog, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from generator.domain.model import Environment
     from generator.manifest import Planned
-    from generator.model import Environment
 
 
 def templates() -> jinja2.Environment:

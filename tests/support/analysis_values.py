@@ -11,7 +11,7 @@ from generator.analysis.verdict import Judged, Verdict
 if TYPE_CHECKING:
     from generator.analysis.rows import Shows
     from generator.analysis.verdict import Decision
-    from generator.model import Role
+    from generator.domain.model import Role
 
 
 def verdict(decision: Decision, *candidates: Judged, winner: str | None = None, rows: tuple[Row, ...] = ()) -> Verdict:

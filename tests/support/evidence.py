@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from histories import HOUR, History
 from repositories import ENVIRONMENT, EXPERIMENT, recommendation
 
-from generator import counting, examine, history, interpret, ledger
 from generator.analysis.counts import Window
+from generator.domain import interpret
+from generator.evidence import counting, examine, ledger
+from generator.versions import history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

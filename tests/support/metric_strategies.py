@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from vocabulary import maps, names, some, texts
 
-from generator.sources import SOURCES, Preset, exposed, presets
+from generator.domain.sources import SOURCES, Preset, exposed, presets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,8 @@ import yaml
 from repositories import Case, Repository
 
 from generator import pipeline
-from generator.readback import Reader
-from generator.render import Templates
+from generator.manifests.readback import Reader
+from generator.manifests.render import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

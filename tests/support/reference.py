@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from generator import codes, kserve, sources, validate
+from generator import codes, kserve
+from generator.documents import validate
+from generator.domain import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

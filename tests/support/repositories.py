@@ -18,10 +18,10 @@ from click.testing import CliRunner
 
 from generator import pipeline
 from generator.cli import cli
+from generator.manifests.prototypes import Prototypes
+from generator.manifests.readback import Reader
+from generator.manifests.render import Templates
 from generator.problems import ERROR
-from generator.prototypes import Prototypes
-from generator.readback import Reader
-from generator.render import Templates
 from generator.repository import environment_file, experiment_file
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from analysis_values import judged, row, verdict
 from gitrepos import commit, git
 from repositories import ENVIRONMENT, EXPERIMENT, Repository, parsed, recommendation
 
-from generator import advance, checkout, course, reviewing, steering
+from generator.publishing import checkout
 from generator.repository import experiment_file
-from generator.steering import Examined
+from generator.reviews import reviewing
+from generator.steering import advance, course, steering
+from generator.steering.steering import Examined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from generator.advance import Advanced
     from generator.analysis.verdict import Verdict
-    from generator.lives import Life
-    from generator.model import Environment, Experiment
-    from generator.publication import Revision
+    from generator.domain.model import Environment, Experiment
+    from generator.publishing.publication import Revision
+    from generator.steering.advance import Advanced
+    from generator.versions.lives import Life
 
 START = 1_900_000_000
 HOUR = 3600

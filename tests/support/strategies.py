@@ -28,7 +28,7 @@ from vocabulary import (
 )
 
 from generator import kserve
-from generator.sources import exposed
+from generator.domain.sources import exposed
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

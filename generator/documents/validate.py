@@ -1,0 +1,42 @@
+"""A document against its schema: yes or no in microseconds, and the sentences only where the answer is no."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+
+from generator import resources
+
+if TYPE_CHECKING:
+    from generator.documents.document import Document
+    from generator.problems import Problem
+
+KINDS = ("experiment", "environment")
+
+
+@cache
+def schema(kind: str) -> dict[str, Any]:
+    """Return the schema of `experiment` or `environment`."""
+    with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
+        loaded: dict[str, Any] = json.load(file)
+    return loaded
+
+
+@cache
+def _validator(kind: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(schema(kind))
+
+
+def problems(document: Document, kind: str) -> tuple[Problem, ...]:
+    """Return everything that the schema of `kind` refuses in a document."""
+    if _validator(kind).is_valid(document.data):
+        return ()
+    from generator.documents import explain  # noqa: PLC0415 (imports jsonschema, which only a mistake needs)
+
+    return tuple(
+        document.problem(finding.code, finding.path, finding.message, finding.fix, key=finding.about_key)
+        for finding in explain.findings(document.data, schema(kind))
+    )

@@ -1,0 +1,1 @@
+"""What is declared, typed: experiments, environments and all that they consist of."""

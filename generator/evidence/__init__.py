@@ -1,0 +1,1 @@
+"""What was measured: counts from Prometheus, the ledger of them in Git, and the verdict that they give."""

@@ -1,0 +1,1 @@
+"""From an experiment to verified files: names, queries, what is planned, rendered and read back."""

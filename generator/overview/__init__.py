@@ -1,0 +1,1 @@
+"""How every experiment stands, for people and for programs."""

@@ -1,0 +1,1 @@
+"""Git, written: commits of exactly the files that were meant, on branches here and elsewhere."""

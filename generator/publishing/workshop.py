@@ -1,0 +1,162 @@
+"""A tree of our own to render and commit in, so that nobody's work tree, index or HEAD is touched before all is well.
+
+For the same repository it is a detached work tree, where the user's configuration, identity, signing and hooks hold;
+for another one, a clone. It lies in the system's folder for temporary files, since tools that hooks run pass by what is
+below `.git`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator.problems import PenstockError
+from generator.publishing import checkout
+from generator.report import printable
+from generator.versions import git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from generator.publishing.checkout import Checkout
+
+# Files as the repository has them: what is rendered is sealed with line feeds, and no daemon is to watch this folder.
+_AS_STORED = ("core.autocrlf=false", "core.eol=lf", "core.sparseCheckout=false", "core.fsmonitor=false")
+# What is added follows the user's rules for line ends, but warns of none; no clean-up starts behind our back.
+_AS_CONFIGURED = ("core.safecrlf=false", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
+_HINTS = (
+    ("empty ident name", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
+    ("tell me who you are", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
+    ("auto-detect email", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
+    ("failed to write commit object", "signing is configured (commit.gpgsign), but fails: mend the key that git names"),
+)
+
+
+class CommitError(PenstockError):
+    """Git, a hook or the signing program does not make the commit; shows what they said."""
+
+    exit_code = 1
+
+
+class Workshop(NamedTuple):
+    """`settings` are options of git that make hooks and identity those of the user's own repository."""
+
+    top: str
+    settings: tuple[str, ...]
+
+    def stand_on(self, tip: str) -> None:
+        """Make it a clean tree of a commit; an empty one for ""."""
+        quick = {"GIT_LFS_SKIP_SMUDGE": "1"}
+        if tip:
+            git.run(self.top, *_options(_AS_STORED), "read-tree", "--reset", "-u", tip, extra=quick)
+            git.run(self.top, "update-ref", "--no-deref", "HEAD", tip)
+        else:
+            git.run(self.top, "symbolic-ref", "HEAD", "refs/heads/penstock")
+
+    def stage(self, paths: Sequence[str], tip: str) -> tuple[str, ...]:
+        """Take paths from the top into the index as they are on disk; return those that differ from `tip`, sorted."""
+        data = os.fsencode("".join(f"{path}\0" for path in paths))
+        command = ("update-index", "--add", "--remove", "-z", "--stdin")
+        git.run(self.top, *_options(_AS_CONFIGURED), *command, data=data)
+        against = tip or git.run(self.top, "hash-object", "-t", "tree", "--stdin").decode().strip()
+        differing = ("diff-index", "--cached", "--name-only", "--no-renames", "-z", against, "--")
+        return tuple(sorted(os.fsdecode(git.run(self.top, *differing)).split("\0")[:-1]))
+
+    def rehearse(self, message: str, tip: str) -> str:
+        """Return a commit of what is staged that no branch will have: no hook runs, and git forgets it in time."""
+        nobody = {"GIT_AUTHOR_NAME": "penstock", "GIT_AUTHOR_EMAIL": "penstock@invalid"}
+        nobody |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in nobody.items()}
+        tree = git.line(self.top, "write-tree")
+        command = ("commit-tree", "--no-gpg-sign", "-p", tip, "-F", "-", tree)
+        return git.run(self.top, *command, data=message.encode(), extra=nobody).decode().strip()
+
+    def commit(self, message: str) -> str:
+        """Commit what is staged, with the user's hooks, identity and signing; CommitError if they refuse."""
+        wanted = git.line(self.top, "write-tree")
+        options = (*_options(_AS_CONFIGURED), "-c", "i18n.commitEncoding=UTF-8", *self.settings)
+        done = git.attempt(self.top, *options, "commit", "-q", "--cleanup=whitespace", "-F", "-", data=message.encode())
+        if done.status:
+            said = [line.rstrip() for line in [*done.err.splitlines(), *done.out.decode(errors="replace").splitlines()]]
+            hint = next((hint for sign, hint in _HINTS if sign in done.err), "mend that, or ask who wrote the hook")
+            lines = "\n".join(f"    {printable(line)}" for line in said if line)
+            raise CommitError(f"the commit was refused, and nothing was changed; {hint}:\n{lines}")
+        commit = git.line(self.top, "rev-parse", "HEAD")
+        if git.line(self.top, "rev-parse", f"{commit}^{{tree}}") != wanted:
+            changed = git.line(self.top, "diff", "--name-only", "--no-renames", wanted, commit, "--").split("\n")
+            raise CommitError(
+                f"a hook changed what was to be committed ({printable(', '.join(changed))}), so it is no longer what "
+                "was rendered; nothing was published: let that hook leave `environments` alone"
+            )
+        return commit
+
+
+@contextmanager
+def beside(place: Checkout, own: str) -> Iterator[Workshop]:
+    """Make a work tree of the same repository for the duration."""
+    with _folder(own) as folder:
+        administration = f"{place.common}/worktrees/{os.path.basename(folder)}"
+        checkout.note(own, administration)
+        try:
+            _administer(administration, folder, own, place.head)
+            yield Workshop(folder, _hooks(place.top))
+        finally:
+            shutil.rmtree(administration, ignore_errors=True)
+
+
+@contextmanager
+def cloned(place: Checkout, own: str, address: str) -> Iterator[Workshop]:
+    """Clone another repository for the duration; identity and signing are those configured in the user's own."""
+    with _folder(own) as folder:
+        git.run(place.top, "clone", "--quiet", "--no-checkout", "--depth=1", "--no-tags", "--", address, folder)
+        yield Workshop(folder, _identity(place.top))
+
+
+@contextmanager
+def _folder(own: str) -> Iterator[str]:
+    folder = f"{os.path.realpath(tempfile.gettempdir())}/penstock-{secrets.token_hex(8)}"
+    checkout.note(own, folder)
+    os.mkdir(folder, mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _administer(administration: str, folder: str, own: str, commit: str) -> None:
+    """Make what `git worktree add --detach --no-checkout` makes (gitrepository-layout(5), "worktrees"), but at once.
+
+    Git itself begins with a HEAD that names no commit; killed then, it leaves what `git fsck` calls an error.
+    """
+    draft = f"{own}/worktree"
+    os.mkdir(draft)
+    for name, text in (("gitdir", f"{folder}/.git"), ("commondir", "../.."), ("HEAD", commit)):
+        with open(f"{draft}/{name}", "wb") as file:
+            file.write(os.fsencode(f"{text}\n"))
+    with open(f"{folder}/.git", "wb") as file:
+        file.write(os.fsencode(f"gitdir: {administration}\n"))
+    os.makedirs(os.path.dirname(administration), exist_ok=True)
+    os.rename(draft, administration)
+
+
+def _hooks(top: str) -> tuple[str, ...]:
+    """Return where hooks are if that is said relative to the user's work tree: what they need lies there, too.
+
+    In no other case, for git hands its options down to every git that a hook runs, in whatever repository.
+    """
+    path = os.fsdecode(git.attempt(top, "config", "--type=path", "--get", "core.hooksPath").out).rstrip("\n")
+    return () if not path or os.path.isabs(path) else ("-c", f"core.hooksPath={top}/{path}")
+
+
+def _identity(top: str) -> tuple[str, ...]:
+    """Return who commits and how that is signed, which may stand in the user's repository only."""
+    done = git.attempt(top, "config", "-z", "--get-regexp", r"^(user|author|committer|gpg)\.|^commit\.gpgsign$")
+    pairs = (pair.partition("\n") for pair in os.fsdecode(done.out).split("\0")[:-1])
+    return _options(f"{key}={value}" if separator else key for key, separator, value in pairs)
+
+
+def _options(settings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for setting in settings for word in ("-c", setting))

@@ -1,0 +1,40 @@
+"""Experiments of one state, built: what their manifests say there, whatever is committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from generator import pipeline
+from generator.manifests.readback import Reader
+from generator.manifests.render import Templates
+from generator.runs import run
+from generator.runs.batch import compiled
+
+if TYPE_CHECKING:
+    from generator.pipeline import Build, Site
+    from generator.versions.revisions import State
+
+
+class Builds:
+    """Builds experiments of a state as `penstock render` would there, with that state's own templates."""
+
+    def __init__(self, state: State, options: run.Options) -> None:
+        self._state = state
+        self._options = options
+        self._templates = Templates(run.own_templates(state.root), compiled(options))
+        self._reader = Reader()
+        self._sites: dict[str, Site] = {}
+
+    def build(self, environment: str, name: str) -> Build:
+        """Build an experiment that the state declares; ProblemsError with everything that is wrong with it."""
+        if environment not in self._sites:
+            self._sites[environment] = pipeline.site(self._state.root, environment, self._options.crds)
+        return pipeline.build(
+            self._state.root,
+            self._sites[environment],
+            name,
+            in_base=name in self._state.base,
+            templates=self._templates,
+            reader=self._reader,
+            today=self._options.today,
+        )

@@ -1,0 +1,167 @@
+"""What a comparison of two states means: both sides of each experiment, read, and who was renamed to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from generator.domain import interpret
+from generator.problems import ProblemsError
+from generator.reviews import differences
+
+if TYPE_CHECKING:
+    from generator.domain.interpret import Place, Reading
+    from generator.domain.model import Environment, Experiment
+    from generator.problems import Problem
+    from generator.reviews.differences import Difference
+    from generator.versions.revisions import Comparison, State
+
+Kind = Literal["added", "removed", "renamed", "changed", "same", "unreadable"]
+
+
+class Side(NamedTuple):
+    """An experiment as one state has it."""
+
+    place: Place
+    reading: Reading
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment itself."""
+        return self.reading.experiment
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that it runs in."""
+        return self.place.environment
+
+
+class ExperimentChange(NamedTuple):
+    """What became of an experiment; `former` is its name before, if it is another one.
+
+    A side is None where the experiment is not declared, or wrong. kind `same`: nothing that it means differs, but files
+    that it is made of or its manifests do; `unreadable`: one of the sides is wrong. What changes with the environment
+    alone has no differences.
+    """
+
+    environment: str
+    name: str
+    kind: Kind
+    former: str
+    before: Side | None
+    after: Side | None
+    differences: tuple[Difference, ...]
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return f"{self.environment}/{self.name}"
+
+
+class EnvironmentChange(NamedTuple):
+    """What became of an environment's own file."""
+
+    name: str
+    kind: Kind
+    differences: tuple[Difference, ...]
+
+
+class Meaning(NamedTuple):
+    """All that changed, in order, and what is wrong in the state before and in the one after."""
+
+    environments: tuple[EnvironmentChange, ...]
+    experiments: tuple[ExperimentChange, ...]
+    wrong_before: tuple[Problem, ...]
+    wrong_after: tuple[Problem, ...]
+
+
+def of(found: Comparison) -> Meaning:
+    """Read what a comparison laid out."""
+    before, after = _Reader(found.before), _Reader(found.after)
+    experiments = _renamed([_experiment(before, after, *place) for place in found.affected])
+    environments = tuple(_environment(before, after, name) for name in found.environments)
+    return Meaning(environments, tuple(experiments), tuple(before.problems), tuple(after.problems))
+
+
+class _Reader:
+    """Reads one state; what is wrong with an environment is said once."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.problems: list[Problem] = []
+        self._places: dict[str, Place | None] = {}
+
+    def place(self, name: str) -> Place | None:
+        """Return an environment; None if it is not there, or wrong."""
+        if name not in self._places:
+            self._places[name] = None
+            if name in self.state.environments:
+                try:
+                    self._places[name] = interpret.environment(self.state.root, name)
+                except ProblemsError as error:
+                    self.problems += error.problems
+        return self._places[name]
+
+    def side(self, environment: str, name: str) -> Side | None:
+        """Return an experiment; None if it is not declared, or wrong."""
+        place = self.place(environment)
+        if place is None or not self.state.declares(environment, name):
+            return None
+        in_base = name in self.state.base
+        try:
+            reading = interpret.experiment(self.state.root, place.environment, place.document, name, in_base=in_base)
+        except ProblemsError as error:
+            self.problems += error.problems
+            return None
+        return Side(place, reading)
+
+
+def _experiment(before: _Reader, after: _Reader, environment: str, name: str) -> ExperimentChange:
+    declared = [reader.state.declares(environment, name) for reader in (before, after)]
+    old, new = before.side(environment, name), after.side(environment, name)
+    found: tuple[Difference, ...] = ()
+    if declared != [bool(old), bool(new)]:
+        kind: Kind = "unreadable"
+    elif old and new:
+        found = differences.of_experiment(old.reading, new.reading)
+        kind = "changed" if differences.differ(old.reading, new.reading) else "same"
+    else:
+        kind = "added" if new else "removed"
+    return ExperimentChange(environment, name, kind, "", old, new, found)
+
+
+def _renamed(changes: list[ExperimentChange]) -> list[ExperimentChange]:
+    """Join what went and what came in one environment where only the name tells them apart, and no other fits."""
+    gone = [one for one in changes if one.kind == "removed"]
+    come = [one for one in changes if one.kind == "added"]
+    joined = {(one.environment, one.name): one for one in changes}
+    for new in come:
+        old = [one for one in gone if _alike(one, new)]
+        if len(old) == 1 == sum(_alike(one, new) for one in come) and old[0].before and new.after:
+            found = differences.of_experiment(old[0].before.reading, new.after.reading)
+            del joined[new.environment, old[0].name]
+            joined[new.environment, new.name] = new._replace(
+                kind="renamed", former=old[0].name, before=old[0].before, differences=found
+            )
+    return [*joined.values()]
+
+
+def _alike(one: ExperimentChange, other: ExperimentChange) -> bool:
+    return one.environment == other.environment and _identity(one) == _identity(other)
+
+
+def _identity(change: ExperimentChange) -> tuple[object, ...]:
+    """Return what stays when an experiment is renamed: control, and every variant with the place of its model."""
+    side = change.before or change.after
+    assert side is not None  # noqa: S101 (it was added or removed)
+    return tuple((one.name, one.storage_uri, str(one.storage)) for one in side.experiment.variants)
+
+
+def _environment(before: _Reader, after: _Reader, name: str) -> EnvironmentChange:
+    declared = [name in reader.state.environments for reader in (before, after)]
+    old, new = before.place(name), after.place(name)
+    if declared != [bool(old), bool(new)]:
+        return EnvironmentChange(name, "unreadable", ())
+    if old and new:
+        found = differences.of_environment(old, new)
+        return EnvironmentChange(name, "changed" if found else "same", found)
+    return EnvironmentChange(name, "added" if new else "removed", ())

@@ -1,0 +1,75 @@
+"""Which other experiments name the same model or hostname: by one search through their files, whatever their number.
+
+The search is for text, so it finds what a file spells out; two experiments that take the same names in a cluster are
+found by `claims`, in `penstock validate`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator.repository import ENVIRONMENTS, experiment_file
+from generator.versions import git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from generator.domain.model import Experiment
+
+
+class Overlaps(NamedTuple):
+    """Files that name texts, by text: the experiments as `environment/name`, in order."""
+
+    files: dict[str, tuple[str, ...]]
+
+    def models(self, experiment: Experiment) -> tuple[str, ...]:
+        """Return other experiments that serve one of its models."""
+        return self._others(experiment, (one.storage_uri for one in experiment.variants))
+
+    def hosts(self, experiment: Experiment) -> tuple[str, ...]:
+        """Return other experiments that take its hostname."""
+        return self._others(experiment, (experiment.hostname,))
+
+    def _others(self, experiment: Experiment, texts: Iterable[str]) -> tuple[str, ...]:
+        named = {file for text in texts for file in self.files.get(text, ())}
+        return tuple(sorted(file for file in named if file.rpartition("/")[2] != experiment.name))
+
+
+def find(root: str, commit: str, experiments: Iterable[Experiment]) -> Callable[[], Overlaps]:
+    """Start to search all experiment files of a commit, or of the working tree if it is "", for models and hostnames.
+
+    Returns what waits for the answer.
+    """
+    texts = {one.storage_uri for experiment in experiments for one in experiment.variants} - {""}
+    texts |= {experiment.hostname for experiment in experiments}
+    if not texts:
+        return lambda: Overlaps({})
+    where = (commit,) if commit else ("--untracked", "--no-exclude-standard")
+    wait = git.later(
+        root,
+        *("grep", "-z", "-I", "--no-color", "--full-name", "-F", "-f", "-", *where),
+        *("--", f":(glob){experiment_file('*', '*')}"),
+        data="\n".join(sorted(texts)).encode(),
+        answers=(0, 1),  # 1: nothing is found
+    )
+    return lambda: _found(wait(), texts)
+
+
+def _found(out: bytes, texts: set[str]) -> Overlaps:
+    # Whole words only: what goes on after the text is another model or host.
+    whole = re.compile("|".join(re.escape(one) for one in sorted(texts, key=len, reverse=True)))
+    found: dict[str, set[str]] = {}
+    for line in os.fsdecode(out).splitlines():
+        path, _, text = line.partition("\0")
+        for match in whole.finditer(text):
+            if not text[match.end() : match.end() + 1].strip("\"' ,}#"):
+                found.setdefault(match[0], set()).add(_label(path))
+    return Overlaps({text: tuple(sorted(labels)) for text, labels in found.items()})
+
+
+def _label(path: str) -> str:
+    _, _, rest = path.rpartition(f"{ENVIRONMENTS}/")
+    environment, _, file = rest.partition("/experiments/")
+    return f"{environment}/{file.removesuffix('.yaml')}"

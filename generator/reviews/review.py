@@ -1,0 +1,458 @@
+"""What a reviewer should know of a change, in words: pure, from facts that were found out elsewhere.
+
+Words are made of our own text and of quotations of what users wrote. Only who knows the form of the output may write a
+quotation: `markdown` and `printed` do, each by its own rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator.documents.wording import dotted, listed, span
+from generator.repository import experiment_file
+from generator.reviews.diff import traffic, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from generator.domain.model import Experiment, Metric, Rollout, Step
+    from generator.problems import Problem
+    from generator.reviews.differences import Difference
+    from generator.reviews.meaning import EnvironmentChange, ExperimentChange
+    from generator.reviews.restarts import Pods
+    from generator.reviews.reversal import Reversal
+    from generator.versions.lives import Decision
+    from generator.versions.stages import Standing
+
+
+class Quote(NamedTuple):
+    """Text that somebody else wrote."""
+
+    text: str
+
+
+Words = tuple[str | Quote, ...]
+
+
+class Row(NamedTuple):
+    """A line of the table: what it is about, and what is to be said, each on a line of its own."""
+
+    label: str
+    cells: tuple[Words, ...]
+
+
+class Share(NamedTuple):
+    """What a variant gets, for the picture: percent before and after, None where it is not declared."""
+
+    variant: str
+    control: bool
+    before: int | None
+    after: int | None
+
+
+class Facts(NamedTuple):
+    """What was found out about a change.
+
+    `pods` is None where manifests cannot be made, or could not before. `objects` are the manifests that differ, by
+    path; `stale` those committed that are not what the experiment says. `standing` is None where no candidate gets
+    more. `soak_known` is False where history is cut off. `models` are other experiments that serve one of its models,
+    `hosts` those that take its hostname. `decision` is what the last commit of Penstock in the change says of itself.
+    """
+
+    pods: tuple[Pods, ...] | None
+    objects: tuple[str, ...]
+    reversal: Reversal | None
+    standing: Standing | None
+    soak_known: bool
+    stale: tuple[str, ...]
+    models: tuple[str, ...]
+    hosts: tuple[str, ...]
+    decision: Decision | None = None
+
+
+class Review(NamedTuple):
+    """All that is said about one experiment, or about an environment's own file."""
+
+    title: str
+    file: str
+    sentence: Words
+    rows: tuple[Row, ...] = ()
+    picture: tuple[Share, ...] = ()
+
+
+class Report(NamedTuple):
+    """A whole review; `base` and `head` are how people call the revisions.
+
+    `unknown` is what could not be found out though it decides, `notes` what should be known beside.
+    """
+
+    base: str
+    head: str
+    reviews: tuple[Review, ...]
+    problems: tuple[Problem, ...]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review:
+    """Say what changes for all experiments of an environment; `changed` counts those that come out different."""
+    follows = f"what is rendered changes for {changed} of its experiments" if changed else "nothing rendered changes"
+    said: dict[str, Words] = {
+        "added": ("new environment",),
+        "removed": ("removed, with all of its experiments",),
+        "unreadable": ("cannot be read on both sides: see the problems",),
+        "same": (f"only its defaults differ: {follows}",),
+        "changed": (*_fields(change.differences), f": {follows}"),
+    }
+    rows = [_differences(change.differences)] if change.differences else []
+    return Review(f"environment {change.name}", file, said[change.kind], tuple(rows))
+
+
+def of_experiment(change: ExperimentChange, facts: Facts, today: str) -> Review:
+    """Say what a change does to users, to the cluster and to the experiment."""
+    file = experiment_file(change.environment, change.name)
+    clauses = [*_headline(change, facts), *_pods_clause(change, facts), *_revert_clause(facts)]
+    rows = [row for row in _rows(change, facts, today) if row.cells]
+    return Review(change.label, file, _joined(clauses, "; "), tuple(rows), _picture(change))
+
+
+def unreadable(change: ExperimentChange) -> Review:
+    """Say that an experiment is wrong: the problems tell more."""
+    said = "cannot be read: see the problems"
+    return Review(change.label, experiment_file(change.environment, change.name), (said,))
+
+
+def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
+    before = change.before.experiment if change.before else None
+    after = change.after.experiment if change.after else None
+    if after is None:
+        assert before is not None  # noqa: S101 (one side is there)
+        yield (f"removed: {before.hostname} stops answering",)
+        return
+    if before is None:
+        what = "new experiment" if change.kind == "added" else "could not be read before, and can now"
+        yield (f"{what}: {_split(after)} of the requests to {after.hostname}",)
+        return
+    if change.former:
+        yield (f"renamed from {change.former}: every object of it is made anew",)
+    if before.hostname != after.hostname:
+        yield (f"answers at {after.hostname}, and no longer at {before.hostname}",)
+    yield from _shares(change, before, after)
+    yield from _variants(before, after)
+    yield from _settings(change)
+    if not change.differences:
+        yield from _unsaid(facts)
+
+
+def _unsaid(facts: Facts) -> Iterator[Words]:
+    """Say what differs where no field does."""
+    told = {
+        "/models/": "its InferenceServices",
+        "/traffic/": "its route",
+        "/monitoring/": "what measures it",
+        "/gitops/": "what applies it",
+    }
+    said = [words for area, words in told.items() if any(area in path for path in facts.objects)]
+    if said:
+        yield (f"no field of it changes, but what is rendered does: {' and '.join(said)}",)
+    elif facts.stale:
+        yield ("no field of it changes, but its committed manifests are not what it says",)
+
+
+def _split(experiment: Experiment) -> str:
+    return ", ".join(f"{one.name} gets {one.traffic} %" for one in experiment.variants)
+
+
+def _shares(change: ExperimentChange, before: Experiment, after: Experiment) -> Iterator[Words]:
+    said = traffic(change)
+    if said:
+        *others, last = said.split(", ")
+        control = after.control.name
+        if others and last.startswith(f"{control} "):
+            said = f"{', '.join(others)} ({last})"
+        yield (f"{said}: {_moved(before, after)}",)
+    old, new = before.shadow, after.shadow
+    if old != new:
+        if new is None:
+            yield ("no requests are copied any more",)
+        else:
+            yield (f"{new.percent} % of the requests are copied to {new.variant}, whose answers nobody gets",)
+
+
+def _moved(before: Experiment, after: Experiment) -> str:
+    """Say whom how many requests reach more than before."""
+    old = {one.name: one.traffic for one in before.variants}
+    more = [(one.name, one.traffic - old.get(one.name, 0)) for one in after.variants]
+    gains = [(name, points) for name, points in more if points > 0]
+    if [name for name, _ in gains] == [after.control.name]:
+        losers = sorted(name for name in old if old[name] > dict(_traffic(after)).get(name, 0))
+        return f"{gains[0][1]} % of all requests go back from {' and '.join(losers)} to {after.control.name}"
+    candidates = [one for one in gains if one[0] != after.control.name]
+    return ", ".join(f"{points} % more of all requests get {name}" for name, points in candidates)
+
+
+def _traffic(experiment: Experiment) -> list[tuple[str, int]]:
+    return [(one.name, one.traffic) for one in experiment.variants]
+
+
+def _variants(before: Experiment, after: Experiment) -> Iterator[Words]:
+    old, new = (({one.name: one for one in side.variants}) for side in (before, after))
+    for name in sorted(new.keys() - old.keys()):
+        yield (f"{name} is added at {new[name].traffic} %",)
+    for name in sorted(old.keys() - new.keys()):
+        yield (f"{name} is removed" + (f" while it gets {old[name].traffic} %" if old[name].traffic else ""),)
+    if before.control.name != after.control.name:
+        yield (f"control is {after.control.name}, and no longer {before.control.name}",)
+
+
+def _settings(change: ExperimentChange) -> Iterator[Words]:
+    """Name what else changes."""
+    told = {"traffic", "shadow", "control", "hostname"}
+    rest = [one for one in change.differences if one.path[1] not in told and not _is_variant(one)]
+    if rest:
+        yield _fields(tuple(rest))
+
+
+def _is_variant(difference: Difference) -> bool:
+    return len(difference.path) == 3 and difference.path[1] == "variants"
+
+
+_MOST_FIELDS = 4
+_SHORT = 40
+
+
+def _fields(differences: tuple[Difference, ...]) -> Words:
+    """Say which fields change, with their values where these are short."""
+    said = [_field(one) for one in differences[:_MOST_FIELDS]]
+    more = len(differences) - _MOST_FIELDS
+    if more > 0:
+        said.append((f"{more} more field{'s' if more > 1 else ''} in the table",))
+    return _joined(said, ", ")
+
+
+def _field(difference: Difference) -> Words:
+    before, after = value(difference.before), value(difference.after)
+    name = Quote(dotted(difference.path[1:]))
+    if difference.before is None or difference.after is None:
+        return name, " is added" if difference.before is None else " is removed"
+    if len(before) > _SHORT or len(after) > _SHORT:
+        return name, " changes"
+    return name, " ", Quote(before), " → ", Quote(after)
+
+
+def _pods_clause(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
+    if facts.pods is None:
+        yield ("what happens to pods cannot be told",)
+    elif change.kind == "renamed":
+        yield ("all models are loaded anew",)
+    else:
+        said = [
+            f"pods of {' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)} {verb}"
+            for effect, verb in _EFFECTS.items()
+            if (names := [one.variant for one in facts.pods if one.effect == effect])
+        ]
+        restarting = any(one.effect in {"new", "gone", "restarts"} for one in facts.pods)
+        yield (", ".join(said if restarting else ["no pod restarts", *said]),)
+
+
+_EFFECTS = {
+    "restarts": "restart",
+    "new": "start",
+    "gone": "stop",
+    "scales": "may change in number",
+}
+
+
+def _revert_clause(facts: Facts) -> Iterator[Words]:
+    if facts.reversal:
+        yield (f"revert {_CLASSES[facts.reversal.kind]}",)
+
+
+_CLASSES = {
+    "nothing": "changes no request and no pod",
+    "weights": "is a pure weight change",
+    "route": "changes the route and no pod",
+    "stops": "stops pods without requests",
+    "scales": "loads no model",
+    "reloads": "reloads a model",
+    "unsafe": "is unsafe",
+}
+
+
+def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
+    experiment = (change.after or change.before).experiment  # type: ignore[union-attr]
+    yield Row("Pods", tuple(_pods(one) for one in facts.pods or ()))
+    yield Row("Capacity", _capacity(change))
+    if change.after:
+        yield Row("Rollout", tuple(_rollout(change, experiment, facts)))
+        yield Row("Gates", tuple(_gates(experiment, facts)))
+    yield Row("Owner", ((Quote(experiment.owner),),))
+    if change.after:
+        yield Row("Expires", ((f"{experiment.expires}{_days(experiment.expires, today)}",),))
+    if facts.reversal:
+        yield Row("Revert", ((f"{_CLASSES[facts.reversal.kind]}: {facts.reversal.reason}",),))
+    yield Row("Overlaps", tuple(_overlaps(facts)))
+    yield Row("Objects", tuple(_objects(facts)))
+    if facts.stale:
+        yield Row("Manifests", tuple((Quote(path), " is out of date") for path in facts.stale))
+    if change.differences:
+        yield _differences(change.differences)
+
+
+def _pods(pods: Pods) -> Words:
+    said = {
+        "new": "start, with a new InferenceService",
+        "gone": "stop, with their InferenceService",
+        "restarts": "restart, because of ",
+        "scales": "keep running; their number may change, because of ",
+        "kept": "are not touched",
+    }[pods.effect]
+    causes: list[Words] = [
+        (Quote(dotted(one.path)), " ", Quote(value(one.before)), " → ", Quote(value(one.after)))
+        for one in pods.causes[:_MOST_FIELDS]
+    ]
+    if len(pods.causes) > _MOST_FIELDS:
+        causes.append((f"{len(pods.causes) - _MOST_FIELDS} more fields",))
+    named = pods.effect in {"restarts", "scales"}
+    return f"{pods.variant}: pods {said}", *(_joined(causes, ", ") if named else ())
+
+
+def _capacity(change: ExperimentChange) -> tuple[Words, ...]:
+    before, after = (side.experiment if side else None for side in (change.before, change.after))
+    if before and after and _demands(before) == _demands(after):
+        return (("as before",),)
+    from generator.reviews import capacity  # noqa: PLC0415 (start-up time: most changes need no sums)
+
+    words: list[Words] = [(", ".join(capacity.words(capacity.of(before), capacity.of(after))) or "as before",)]
+    silent = capacity.of(after or before).silent
+    if silent:
+        words.append((f"not counted: what runtimes request for {', '.join(silent)} by themselves",))
+    return tuple(words)
+
+
+def _demands(experiment: Experiment) -> list[object]:
+    return [(one.name, one.requests, one.replicas) for one in experiment.variants]
+
+
+def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> Iterator[Words]:
+    rollout, where = experiment.rollout, facts.standing
+    if rollout is None:
+        yield ("none is declared: every step is this review's to judge",)
+        return
+    before = _stage(change.before.experiment, rollout) if change.before else ""
+    after = _stage(experiment, rollout)
+    yield (f"{before} → {after}" if before and before != after else after,)
+    if where is None:
+        return
+    if where.following is None:
+        yield ("no further step is declared",)
+    else:
+        copied = experiment.shadow.percent if experiment.shadow else 0
+        taken = dict(where.following.traffic) == dict(_traffic(experiment)) and where.following.shadow == copied
+        yield (f"the declared next step {'is this one' if taken else f'is {_step(where.following)}'}",)
+    if not facts.soak_known:
+        yield ("how long the stage before has lasted cannot be known",)
+    elif where.stage is not None and where.where in {"stage", "bake"}:
+        met = "met" if where.soaked >= where.needed else "not met"
+        yield (f"soak {met}: stage {where.stage + 1} has lasted {span(where.soaked)} of at least {span(where.needed)}",)
+
+
+def _stage(experiment: Experiment, rollout: Rollout) -> str:
+    shares = dict(_traffic(experiment))
+    copied = experiment.shadow.percent if experiment.shadow else 0
+    for number, step in enumerate(rollout.steps, 1):
+        if dict(step.traffic) == shares and step.shadow == copied:
+            return f"stage {number} of {len(rollout.steps)}"
+    return "all traffic with control" if experiment.control.traffic == 100 and not copied else "at no declared stage"
+
+
+def _step(step: Step) -> str:
+    shown = ", ".join(f"{name} {percent} %" for name, percent in step.traffic)
+    return f"{shown}, {step.shadow} % copied" if step.shadow else shown
+
+
+_OPENS = {
+    "evidence": "this step needs evidence: the verdict of `penstock analyze`",
+    "time": "this step needs nothing but the soak",
+    "manual": "this step needs a person's decision: this review",
+}
+
+
+def _gates(experiment: Experiment, facts: Facts) -> Iterator[Words]:
+    if facts.standing and facts.standing.gate:
+        yield (_OPENS[facts.standing.gate],)
+    if facts.decision and facts.decision.verdict:
+        yield "the commit records the verdict ", Quote(facts.decision.verdict)
+    if facts.decision and facts.decision.reason:
+        yield "the commit gives a reason to pass closed gates: ", Quote(facts.decision.reason)
+    for metric in experiment.metrics:
+        yield (_metric(metric),)
+    if not experiment.metrics:
+        yield ("no metric is declared: nothing guards users but this review",)
+
+
+def _metric(metric: Metric) -> str:
+    unit = "" if metric.kind == "mean" else " %"
+    limit = metric.limit if metric.limit is None or unit == "" else metric.limit * 100
+    bounds = [f"limit {limit:.4g}{unit}"] if limit is not None else []
+    bounds += [
+        f"{name} {bound * 100:.4g} %"
+        for name, bound in (("margin", metric.margin), ("floor", metric.floor), ("detectable effect", metric.mde))
+        if bound is not None
+    ]
+    return f"{metric.role} {metric.name}: {', '.join(bounds)}"
+
+
+def _objects(facts: Facts) -> Iterator[Words]:
+    for path in facts.objects[:_MOST_OBJECTS]:
+        yield (Quote(path.split("/", 2)[2].removeprefix("manifests/")),)
+    if len(facts.objects) > _MOST_OBJECTS:
+        yield (f"{len(facts.objects) - _MOST_OBJECTS} more",)
+
+
+_MOST_OBJECTS = 20
+
+
+def _days(expires: str, today: str) -> str:
+    import datetime  # noqa: PLC0415 (start-up time)
+
+    days = (datetime.date.fromisoformat(expires) - datetime.date.fromisoformat(today)).days
+    return f", in {days} days" if days > 0 else ", which is today" if days == 0 else f", {-days} days ago"
+
+
+def _overlaps(facts: Facts) -> Iterator[Words]:
+    if facts.models:
+        yield "its models are served too by ", Quote(listed(facts.models))
+    if facts.hosts:
+        yield "its hostname is taken too by ", Quote(listed(facts.hosts))
+    if not facts.models and not facts.hosts:
+        yield ("no other experiment names its models or its hostname",)
+
+
+def _differences(differences: tuple[Difference, ...]) -> Row:
+    return Row(
+        "Fields",
+        tuple(
+            (Quote(dotted(one.path)), ": ", Quote(value(one.before)), " → ", Quote(value(one.after)))
+            for one in differences
+        ),
+    )
+
+
+def _picture(change: ExperimentChange) -> tuple[Share, ...]:
+    sides = [side.experiment if side else None for side in (change.before, change.after)]
+    old, new = ({one.name: one.traffic for one in side.variants} if side else {} for side in sides)
+    if old == new:
+        return ()
+    control = (sides[1] or sides[0]).control.name  # type: ignore[union-attr]
+    return tuple(
+        Share(name, name == control, old.get(name), new.get(name))
+        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != control, name))
+    )
+
+
+def _joined(parts: Iterable[Words], separator: str) -> Words:
+    words: list[str | Quote] = []
+    for part in parts:
+        words += [separator, *part] if words else part
+    return tuple(words)

@@ -1,0 +1,285 @@
+"""Policy over two states: what may change at once, when, and by whom.
+
+What an environment allows is read from the state before: a pull request cannot relax the policy that it is held
+against. Without a state before, its own is all there is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from generator.documents.wording import shown, span
+from generator.problems import WARNING, Place, Problem
+from generator.repository import experiment_file
+from generator.versions.lives import Life, Period
+from generator.versions.stages import Standing, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from generator.documents.load import Path
+    from generator.domain.model import Experiment, Policy
+    from generator.reviews.authorship import Edit
+    from generator.reviews.meaning import ExperimentChange, Side
+
+_ANY = {"traffic": "traffic", "variants": "models", "model": "models", "routing": "models", "metrics": "metrics"}
+
+
+class Circumstances(NamedTuple):
+    """What a change is judged by besides itself. `life` is None where it was never deployed; `now` in seconds.
+
+    `override` is the reason that a commit of the change gives for passing closed gates, "" where none does.
+    """
+
+    now: int
+    life: Life | None
+    edits: tuple[Edit, ...]
+    override: str = ""
+
+
+def stand(change: ExperimentChange, known: Circumstances) -> Standing | None:
+    """Say where the experiment stood, by the rollout that it declares now; None without a state before and after."""
+    before, after = change.before, change.after
+    if after is None:
+        return None
+    lives = known.life is not None and known.life.periods[-1].end is None
+    life = known.life if lives else _begun(change, before, after, known.now)
+    return standing(life, after.experiment.rollout, known.now)
+
+
+def _begun(change: ExperimentChange, before: Side | None, after: Side, now: int) -> Life:
+    """Make up a life that has just begun, where history knows of none: with the traffic before, or all for control."""
+    shares = _shares(before.experiment) if before else {}
+    names = [variant.name for variant in after.experiment.variants]
+    traffic = (
+        tuple(shares.items()) if shares else tuple((name, 100 * (not number)) for number, name in enumerate(names))
+    )
+    shadow = before.experiment.shadow.percent if before and before.experiment.shadow else 0
+    return Life(change.environment, change.name, (Period(traffic, shadow, now, None, "", "", ""),), 1, (), ())
+
+
+def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
+    """Return what is wrong with a change."""
+    if change.kind in {"same", "unreadable"}:
+        return []
+    found = [*_overridden(_frozen(change, known.now), change, known), *_authors(change, known.edits)]
+    if change.after is None:
+        return found
+    found += _control(change, change.after)
+    found += _removed(change, change.after)
+    found += _replaced(change, change.after)
+    found += _cold(change, change.after)
+    found += _largest(change, change.after)
+    return [*found, *_overridden(_step(change, change.after, known), change, known)]
+
+
+def _overridden(found: Iterable[Problem], change: ExperimentChange, known: Circumstances) -> Iterator[Problem]:
+    """Warn of what a reason was given for, if the environment lets reasons count, as gates do (`gates`)."""
+    counts = known.override and _policy(change).overrides
+    for one in found:
+        message = f"{one.message}; overridden: {shown(known.override)}"
+        yield one._replace(severity=WARNING, message=message) if counts else one
+
+
+def grows(change: ExperimentChange) -> bool:
+    """Tell whether a candidate gets more than before, be it copies."""
+    if change.after is None:
+        return False
+    before = _shares(change.before.experiment) if change.before else {}
+    after = change.after.experiment
+    copied = after.shadow.percent if after.shadow else 0
+    was = change.before.experiment.shadow if change.before else None
+    more = any(one.traffic > before.get(one.name, 0) for one in after.candidates)
+    return more or copied > (was.percent if was else 0)
+
+
+def _shares(experiment: Experiment) -> dict[str, int]:
+    return {variant.name: variant.traffic for variant in experiment.variants}
+
+
+def _policy(change: ExperimentChange) -> Policy:
+    side = change.before or change.after
+    assert side is not None  # noqa: S101 (it is neither unreadable nor the same)
+    return side.environment.policy
+
+
+def _problem(
+    change: ExperimentChange, code: str, path: Path, message: str, fix: str, severity: str = "error"
+) -> Problem:
+    """Make a problem about a field of the state after, or about the whole experiment."""
+    if change.after is None:
+        return Problem(code, Place(experiment_file(change.environment, change.name)), message, fix, "", severity)
+    return change.after.reading.document.problem(code, path, message, fix, severity=severity)
+
+
+def _frozen(change: ExperimentChange, now: int) -> Iterator[Problem]:
+    windows = _policy(change).freeze
+    if not windows or _is_rollback(change):
+        return
+    from generator.domain import freezes  # noqa: PLC0415 (start-up time: time zones are needed by few)
+
+    window = freezes.within(windows, now)
+    if window:
+        yield _problem(
+            change,
+            "PS702",
+            (),
+            f"{change.label} changes within a freeze of {change.environment}: {window.reason}",
+            "merge it when the freeze is over; only a rollback to control may change now",
+        )
+
+
+def _is_rollback(change: ExperimentChange) -> bool:
+    """A rollback takes traffic and copies from candidates, gives it to the same control, and changes nothing else."""
+    if change.kind != "changed" or change.before is None or change.after is None:
+        return False
+    return {one.aspect for one in change.differences} == {"traffic"} and not grows(change)
+
+
+def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Problem]:
+    if not edits:
+        return
+    from fnmatch import fnmatchcase  # noqa: PLC0415 (start-up time: few environments say who may do what)
+
+    allowed = _policy(change).authors
+    said: set[tuple[str, str]] = set()
+    for edit in edits:
+        for aspect in edit.aspects:
+            kind = _ANY.get(aspect, "traffic" if aspect == "rollout" else "")
+            patterns = getattr(allowed, kind) if kind else None
+            permitted = patterns is None or any(fnmatchcase(edit.author.lower(), one.lower()) for one in patterns)
+            if not permitted and (edit.author, kind) not in said:
+                said.add((edit.author, kind))
+                yield _problem(
+                    change,
+                    "PS703",
+                    (),
+                    f"{edit.author} may not change {kind} of {change.label}, and did in {edit.commit[:12]}",
+                    f"let one of these author the change: {', '.join(patterns or ())}",
+                )
+
+
+def _control(change: ExperimentChange, after: Side) -> Iterator[Problem]:
+    if change.before is None or change.before.experiment.control.name == after.experiment.control.name:
+        return
+    running = [
+        one.name for one in change.before.experiment.candidates if one.traffic or _copied(change.before, one.name)
+    ]
+    if running and change.before.experiment.control.traffic:
+        yield _problem(
+            change,
+            "PS704",
+            ("spec", "control"),
+            f"control becomes {after.experiment.control.name} while {', '.join(running)} gets requests beside "
+            f"{change.before.experiment.control.name}",
+            "give control all traffic first, or conclude the experiment and begin another",
+        )
+
+
+def _copied(side: Side, name: str) -> bool:
+    return side.experiment.shadow is not None and side.experiment.shadow.variant == name
+
+
+def _removed(change: ExperimentChange, after: Side) -> Iterator[Problem]:
+    kept = {variant.name for variant in after.experiment.variants}
+    for variant in change.before.experiment.variants if change.before else ():
+        if variant.name not in kept and variant.traffic and change.kind != "renamed":
+            yield _problem(
+                change,
+                "PS705",
+                ("spec", "variants"),
+                f"{variant.name} is removed while it gets {variant.traffic} % of the requests, which fail if its "
+                "InferenceService goes before every gateway has let go of it",
+                f"set its traffic to 0 first, and remove {variant.name} in a later change",
+            )
+
+
+def _replaced(change: ExperimentChange, after: Side) -> Iterator[Problem]:
+    """What was measured of a model says nothing about another one that takes its place."""
+    before = {one.name: one for one in change.before.experiment.variants} if change.before else {}
+    for variant in after.experiment.variants:
+        old = before.get(variant.name)
+        if old is None or not (variant.traffic and old.traffic):
+            continue
+        if (old.storage_uri, old.storage, old.format) != (variant.storage_uri, variant.storage, variant.format):
+            yield _problem(
+                change,
+                "PS709",
+                ("spec", "variants", variant.name),
+                f"{variant.name} gets another model under {variant.traffic} % of the requests: they reach it as soon "
+                "as it is loaded, and all that was measured was of the old one",
+                f"add it as a variant of its own at 0 %, or roll {variant.name} back to 0 % first",
+                WARNING,
+            )
+
+
+def _cold(change: ExperimentChange, after: Side) -> Iterator[Problem]:
+    """A variant that nobody has loaded yet cannot answer."""
+    before = _shares(change.before.experiment) if change.before and change.kind != "renamed" else {}
+    for variant in after.experiment.variants if before else ():
+        if variant.name not in before and variant.traffic:
+            yield _problem(
+                change,
+                "PS710",
+                ("spec", "traffic", variant.name),
+                f"{variant.name} is new and gets {variant.traffic} % of the requests, which fail until its model is "
+                "loaded unless the route waits for it, as Argo CD's waves do",
+                f"add {variant.name} at 0 % first, and give it traffic in a later change",
+                WARNING,
+            )
+
+
+def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:
+    largest = _policy(change).largest_step
+    before = _shares(change.before.experiment) if change.before else {}
+    for variant in after.experiment.candidates if largest is not None else ():
+        more = variant.traffic - before.get(variant.name, 0)
+        if largest is not None and more > largest:
+            yield _problem(
+                change,
+                "PS701",
+                ("spec", "traffic", variant.name),
+                f"{variant.name} gets {more} percentage points more at once; {change.environment} allows {largest}",
+                f"take smaller steps: at most {before.get(variant.name, 0) + largest} % now",
+            )
+
+
+def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[Problem]:
+    """The declared plan: the next step and no other, and not before the stage has lasted."""
+    where = stand(change, known)
+    rollout = after.experiment.rollout
+    if rollout is None or where is None or not grows(change) or where.where in {"swapped", "fixed"}:
+        return []
+    now_at = _shares(after.experiment)
+    candidate = max(after.experiment.candidates, key=lambda one: one.traffic)
+    path: Path = ("spec", "traffic", candidate.name)
+    found = []
+    following = where.following
+    copied = after.experiment.shadow.percent if after.experiment.shadow else 0
+    if following is None or (dict(following.traffic), following.shadow) != (now_at, copied):
+        step = _shown(dict(following.traffic), following.shadow) if following else "none: the last one is taken"
+        found.append(
+            _problem(
+                change,
+                "PS706",
+                path,
+                f"{_shown(now_at, copied)} is not the next step of the declared rollout",
+                f"the next step is {step}" if following else f"the next step is {step}; declare another step",
+            )
+        )
+    if where.opens_at is not None and where.where in {"stage", "bake"} and known.now < where.opens_at:
+        found.append(
+            _problem(
+                change,
+                "PS707",
+                path,
+                f"the stage has lasted {span(where.soaked)}, and is to last {span(where.needed)}",
+                f"wait {span(where.opens_at - known.now)} more",
+            )
+        )
+    return found
+
+
+def _shown(shares: dict[str, int], copied: int) -> str:
+    texts = [f"{name} {percent} %" for name, percent in shares.items()]
+    return ", ".join([*texts, f"{copied} % copied"] if copied else texts)

@@ -1,0 +1,203 @@
+"""What is known to be up to date from an earlier run, so that a run with nothing to do does nothing.
+
+A record per experiment holds the stamps (size, times, inode) of what it was made from and of what it became. The file
+lies in the user's cache folder: it is no state of the repository, a pull request cannot bring one, and losing it costs
+only time.
+"""
+
+# Thousands of stats a run: plain calls, since pathlib would triple their price.
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import zlib
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from generator import repository, resources
+from generator.repository import AREAS, BASE, LISTING, environment_file, experiment_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""Where Penstock itself lies: all of it decides what is rendered."""
+
+Stamp = int
+_ABSENT = -1
+_WORTH_FORKING = 256
+
+
+def folder() -> str:
+    """Return the user's cache folder for Penstock, by the XDG Base Directory Specification; "" if there is no home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    return os.path.join(base, "penstock") if os.path.isabs(base) else ""
+
+
+class Freshness:
+    """Records of one repository. Without a readable cache everything is stale, and nothing else changes."""
+
+    def __init__(self, root: str, options: Iterable[str], today: str) -> None:
+        """`options` are folders that the result depends on besides Penstock's own, such as templates and CRDs."""
+        self._root = root
+        self._today = today
+        self._head = f"{_key(options)} {root!r}\n"
+        self._file = os.path.join(folder(), f"{zlib.crc32(root.encode()):08x}") if folder() else ""
+        self._records = self._load()
+        self._sites: dict[str, Stamp] = {}
+
+    def look(self, experiments: list[tuple[str, str, bool]]) -> list[tuple[Stamp, int]]:
+        """Stamp what each experiment is made of, before it is read, and count its files that are known to be right.
+
+        `experiments` are environment, name, and whether the base has a part of it. The count is 0 if any file may
+        not be right. Looking is nothing but system calls, so many experiments are shared with a second process.
+        """
+        half = len(experiments) // 2 if len(experiments) >= _WORTH_FORKING and cores() > 1 else 0
+        child, pipe = self._delegate(experiments[:half]) if half else (0, None)
+        seen = [self._look(*one) for one in experiments[half:]]
+        if pipe is None:
+            return seen
+        with pipe:
+            try:
+                first: list[tuple[Stamp, int]] = marshal.load(pipe)  # noqa: S302 (our own pipe, from our own child)
+            except EOFError:  # it died; whatever killed it does not matter here
+                first = [self._look(*one) for one in experiments[:half]]
+        os.waitpid(child, 0)
+        return first + seen
+
+    def _delegate(self, experiments: list[tuple[str, str, bool]]) -> tuple[int, IO[bytes]]:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(writing)
+            return child, os.fdopen(reading, "rb")
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                marshal.dump([self._look(*one) for one in experiments], pipe)
+        finally:
+            os._exit(0)
+
+    def _look(self, environment: str, name: str, in_base: bool) -> tuple[Stamp, int]:
+        if environment not in self._sites:
+            self._sites[environment] = hash(_stat(f"{self._root}/{environment_file(environment)}"))
+        base = _stat(f"{self._root}/{experiment_file(BASE, name)}") if in_base else (_ABSENT,)
+        own = _stat(f"{self._root}/{experiment_file(environment, name)}")
+        inputs = hash((self._sites[environment], *base, *own))
+        record = self._records.get(f"{environment}/{name}")
+        if record is None:
+            return inputs, 0
+        made_of, became, until, _ = record.split(" ")
+        if made_of != str(inputs) or until < self._today:
+            return inputs, 0
+        stamp, count = self._outputs(environment, name)
+        return inputs, count if became == str(stamp) else 0
+
+    def claims(self, environment: str, name: str) -> str:
+        """Return the fingerprint of what an experiment claims, as noted; "" if nothing is."""
+        return self._records.get(f"{environment}/{name}", "").rpartition(" ")[2]
+
+    def listing(self, environment: str, names: tuple[str, ...]) -> tuple[bool, int]:
+        """Tell whether the environment's own files are known to list just these experiments, and how many there are."""
+        record, count = self._listed(environment, names)
+        return self._records.get(f"{environment}/") == record, count
+
+    def note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
+        """Make the record that an experiment's files on disk are right until that day, for `save`."""
+        became, _ = self._outputs(environment, name)
+        return f"{environment}/{name}", f"{inputs} {became} {until} {claims}"
+
+    def note_listing(self, environment: str, names: tuple[str, ...]) -> tuple[str, str]:
+        """Make the record of the environment's own files, for `save`."""
+        return f"{environment}/", self._listed(environment, names)[0]
+
+    def save(self, notes: Iterable[tuple[str, str]]) -> None:
+        """Write new records and what is left of the old ones, as they come, so that no run holds them all.
+
+        Where that is impossible, the next run is slower and nothing else.
+        """
+        if not self._file:
+            return
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
+            draft = f"{self._file}.{os.getpid()}"
+            with open(draft, "w", encoding="utf-8") as file:
+                file.write(self._head)
+                for key, record in notes:
+                    self._records.pop(key, None)
+                    file.write(f"{key}\t{record}\n")
+                file.writelines(f"{key}\t{record}\n" for key, record in self._records.items())
+            os.replace(draft, self._file)
+
+    def _load(self) -> dict[str, str]:
+        try:
+            with open(self._file, encoding="utf-8") as file:
+                if file.readline() == self._head:
+                    return dict(line.rstrip("\n").split("\t") for line in file)
+        except (OSError, ValueError):
+            pass
+        return {}
+
+    def _outputs(self, environment: str, name: str) -> tuple[Stamp, int]:
+        stamps: list[int] = []
+        count = 0
+        for number, one in enumerate(repository.folders(environment, name)):
+            place = f"{self._root}/{one}"
+            try:
+                files = sorted(os.listdir(place))
+            except OSError:
+                if number < len(AREAS):
+                    return _ABSENT, 0
+                continue  # only Flux needs files of its own for an experiment
+            count += len(files)
+            for file in files:
+                stamps += _stat(f"{place}/{file}")
+        return hash(tuple(stamps)), count
+
+    def _listed(self, environment: str, names: tuple[str, ...]) -> tuple[str, int]:
+        files = [f"{repository.folder(environment)}/{LISTING}"]
+        files += [f"{repository.folder(environment, area)}/{LISTING}" for area in AREAS]
+        with suppress(OSError):
+            place = repository.delivery(environment)
+            files += sorted(f"{place}/{one}" for one in os.listdir(f"{self._root}/{place}") if one.endswith(".yaml"))
+        stamps = [_stat(f"{self._root}/{one}") for one in (*files, environment_file(environment))]
+        record = f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"
+        return record, sum(stamp != (_ABSENT,) for stamp in stamps[:-1])
+
+
+def _stat(path: str) -> tuple[int, ...]:
+    """Stamp one file, following no link: what a link leads to is refused elsewhere."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return (_ABSENT,)
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def cores() -> int:
+    """Return how many processes may run at once; 1 where there is no fork."""
+    if not hasattr(os, "fork"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _key(options: Iterable[str]) -> str:
+    """Stamp all that decides a byte besides the repository: Penstock, its templates and schemas, Python."""
+    folders = [
+        PACKAGE,
+        resources.directory("templates"),
+        resources.directory("schemas"),
+        *options,
+    ]
+    return f"{sys.hexversion:x} {zlib.crc32(repr([_tree(one) for one in folders if one]).encode()):08x}"
+
+
+def _tree(place: str) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for path, folders, files in os.walk(place):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        found += [(path, name, *_stat(f"{path}/{name}")) for name in sorted(files)]
+    return found

@@ -1,0 +1,176 @@
+"""The lives of experiments on the branch that is deployed, from Git: read once for all of them.
+
+What counts as deployed is what is committed on the branch: each commit of its first-parent line is one deployment, so
+that a merge, a squash merge, a rebase and a revert all count from when they arrived. `lives` says what is made of them.
+
+Git does not record when a branch was pushed: commits made long before they are pushed, without a merge, count from when
+they were made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from generator.documents import load
+from generator.names import TRAILER_ACTION, TRAILER_EXPERIMENT, TRAILER_OVERRIDE, TRAILER_VERDICT
+from generator.problems import PenstockError
+from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file
+from generator.versions import git
+from generator.versions.lives import Change, Commit, Decision, Line, dated, followed, part
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from generator.versions.lives import Key, Life, Part
+
+_HEADER = b"\x01"
+_FIELDS = ("%H", "%ct", "%an", "%s")
+_GONE = b"000000"
+_REGULAR = (b"100644", b"100755")
+
+
+class ShallowError(PenstockError):
+    """History is cut off, so how long anything has lasted cannot be known."""
+
+
+class DetachedError(PenstockError):
+    """Nothing says which branch is deployed."""
+
+
+def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, Life]:
+    """Return the latest life of each wanted experiment, by environment and name; those never deployed are left out.
+
+    `ref` is what is deployed, as `git.deployed` names it. ShallowError, DetachedError or GitError where history does
+    not say.
+    """
+    tip = _tip(root, ref)
+    if not tip:
+        return {}
+    commits = _commits(root, tip, {environment for environment, _ in wanted}, now)
+    keys = followed(commits, wanted)
+    parts = _parts(root, commits, keys)
+    line = Line(keys)
+    for commit in commits:
+        line.deploy(commit, parts)
+    told = decisions(root, tip)
+    return {key: line.life(key, told) for key in wanted if key in line.lives}
+
+
+def _tip(root: str, ref: str) -> str:
+    """Return the commit that is deployed; "" if nothing is committed yet."""
+    if git.line(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise ShallowError(
+            f"the history in {root} is cut off, and how long a stage has lasted is read from it; run `git fetch "
+            "--unshallow`, or set `fetch-depth: 0` for the checkout in CI"
+        )
+    if ref == "HEAD":
+        if git.attempt(root, "symbolic-ref", "--quiet", "HEAD").status:
+            raise DetachedError(
+                f"HEAD is detached in {root}, so nothing says which branch is deployed; name it with --branch, or as "
+                "spec.gitops.branch of the environment"
+            )
+        if git.attempt(root, "rev-parse", "--verify", "--quiet", "HEAD").status:
+            return ""
+    return git.resolve(root, ref)
+
+
+def _commits(root: str, tip: str, environments: Collection[str], now: int) -> list[Commit]:
+    """Read the first-parent line, oldest first: all of it, since a commit elsewhere bounds the dates of those here."""
+    places = [f"{ENVIRONMENTS}/{one}/experiments" for one in sorted({BASE, *environments})]
+    out = git.run(
+        root,
+        *("--no-replace-objects", "--literal-pathspecs", "-c", "log.showRoot=true", "log", "--first-parent", "-m"),
+        *("--sparse", "--relative", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-color"),
+        *("--no-show-signature", "--no-mailmap", "--encoding=UTF-8", f"--format=%x01{'%x00'.join(_FIELDS)}"),
+        *("--end-of-options", tip, "--", *map(environment_file, sorted(environments)), *places),
+    )
+    found = list(_read(iter(out.split(b"\0"))))[::-1]
+    times = dated([commit.time for commit in found], now)
+    return [commit._replace(time=time) for commit, time in zip(found, times, strict=True)]
+
+
+def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:
+    """Read what `git log --raw -z` prints: the fields of a header, then modes, blobs and path of each change."""
+    commit = None
+    for token in tokens:
+        if token.startswith(_HEADER):
+            if commit:
+                yield commit
+            time, author, subject = (next(tokens) for _ in _FIELDS[1:])
+            commit = Commit(token[1:].decode(), int(time), _text(author), _text(subject), [])
+        elif commit and (entry := token.lstrip(b"\n")):
+            before, after, _, blob, _ = entry.removeprefix(b":").split(b" ")
+            key = _key(os.fsdecode(next(tokens)))
+            if key:
+                regular = blob.decode() if after in _REGULAR else ""
+                commit.changes.append(Change(key, before == _GONE, None if after == _GONE else regular))
+    if commit:
+        yield commit
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _key(path: str) -> Key | None:
+    """Tell whose file it is, as `repository.take` does; None of what it passes by."""
+    environment, _, file = path.removeprefix(f"{ENVIRONMENTS}/").partition("/")
+    name = file.removeprefix("experiments/").removesuffix(".yaml")
+    if path == environment_file(environment):
+        return environment, ""
+    if "/" in name or name.startswith(".") or path != experiment_file(environment, name):
+        return None
+    return environment, name
+
+
+def _parts(root: str, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:
+    """Read what counts of every file, by its blob and whether it is an environment's; without those unreadable."""
+    names = {name for _, name in keys}
+    needed = {
+        (change.blob, not change.key[1])
+        for commit in commits
+        for change in commit.changes
+        if change.blob and (not change.key[1] or change.key in keys or _in_base(change.key, names))
+    }
+    raws = git.blobs(root, {blob for blob, _ in needed}, load.MAX_BYTES)
+    found = {}
+    for blob, defaults in needed:
+        data = load.parse(raws[blob], "")[0] if blob in raws else None
+        read = part(data, defaults=defaults)
+        if read is not None:
+            found[blob, defaults] = read
+    return found
+
+
+def _in_base(key: Key, names: Collection[str]) -> bool:
+    return key[0] == BASE and key[1] in names
+
+
+def decisions(root: str, revisions: str) -> dict[Key, list[Decision]]:
+    """Read what Penstock's commits say of themselves, also those behind merges, parents first.
+
+    `revisions` is the name of a commit, for it and all before it, or two such names as `<from>..<to>`.
+    """
+    out = git.run(
+        root,
+        *("--no-replace-objects", "log", "--topo-order", "--reverse", "-z", "--no-show-signature", "--no-color"),
+        *("--no-mailmap", "--encoding=UTF-8", "--basic-regexp", f"--grep=^{TRAILER_EXPERIMENT}: "),
+        *("--format=%H%x00%ct%x00%(trailers:only,unfold)", "--end-of-options", revisions),
+    )
+    fields = iter(out.split(b"\0")[:-1])
+    found: dict[Key, list[Decision]] = defaultdict(list)
+    for commit, time, raw in zip(fields, fields, fields, strict=True):
+        said = [line.partition(": ")[::2] for line in _text(raw).splitlines()]
+        texts = dict(reversed(said))
+        decision = Decision(
+            commit.decode(),
+            int(time),
+            *(texts.get(name, "").strip() for name in (TRAILER_ACTION, TRAILER_VERDICT, TRAILER_OVERRIDE)),
+        )
+        for environment, _, name in {
+            value.strip().partition("/") for name, value in said if name == TRAILER_EXPERIMENT
+        }:
+            found[environment, name].append(decision)
+    return found

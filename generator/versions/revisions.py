@@ -1,0 +1,287 @@
+"""Two states of a repository and what changed between them, without a checkout.
+
+A state is a commit or the working tree. Of a commit only what differs is read, by one git process, and laid into a
+private folder in which the pipeline works as in any repository. Trees with equal names are equal, so that a thousand
+experiments of which ten changed cost ten.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from generator import repository
+from generator.repository import (
+    AREAS,
+    BASE,
+    DELIVERY,
+    ENVIRONMENTS,
+    LISTING,
+    environment_file,
+    experiment_file,
+    folders,
+)
+from generator.versions import git
+from generator.versions.git import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+WORKING_TREE = ""
+"""The name of the working tree among revisions: no commit is called so."""
+
+_Key = TypeVar("_Key")
+_TEMPLATES = "templates"
+_FILES = (b"100644", b"100755")
+_DISK = Entry(b"", b"")  # equal to nothing that a commit holds
+
+
+class State(NamedTuple):
+    """What a repository holds at one time: files and folders, of which equal entries mean equal bytes.
+
+    `commit` is "" for the working tree. `root` is the folder to read it from; of a commit it holds only what a
+    comparison needs. `manifests` are the folders of an experiment, `templates` is None where there are none.
+    """
+
+    root: str
+    commit: str
+    environments: dict[str, Entry]
+    base: dict[str, Entry]
+    experiments: dict[tuple[str, str], Entry]
+    manifests: dict[str, tuple[dict[str, Entry], ...]]
+    templates: Entry | None
+
+    def declares(self, environment: str, name: str) -> bool:
+        """Tell whether there is such an experiment."""
+        return (environment, name) in self.experiments and environment in self.environments
+
+
+class Comparison(NamedTuple):
+    """Two states, and the experiments (environment, name) that may differ, in order.
+
+    `environments` are those whose own file differs, or that one of the states lacks. `manifests` reads what a state has
+    of an experiment's manifests, by path.
+    """
+
+    before: State
+    after: State
+    affected: tuple[tuple[str, str], ...]
+    environments: tuple[str, ...]
+    manifests: Callable[[State, str, str], dict[str, bytes]]
+
+
+@contextmanager
+def compared(root: str, base: str, head: str = WORKING_TREE, only: Iterable[str] = ()) -> Iterator[Comparison]:
+    """Compare two revisions for as long as the context lasts; GitError if there is no such revision.
+
+    `only` names environments; all if left out.
+    """
+    import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
+
+    with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
+        commit = objects.commit(base)
+        if head == WORKING_TREE:
+            changed = _changed(root, commit)
+            before = _state(objects, commit, f"{private}/before")
+            after = _working_tree(root, before, _state(objects, objects.commit("HEAD"), root), changed())
+        else:
+            before = _state(objects, commit, f"{private}/before")
+            after = _state(objects, objects.commit(head), f"{private}/after")
+        found = Comparison(
+            before, after, *_differing(before, after, frozenset(only)), lambda *of: _manifests(objects, *of)
+        )
+        for state in (before, after):
+            if state.commit:
+                _lay_out(objects, state, found)
+        yield found
+
+
+def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
+    """Return the commit at which `head` left `base`, or the branch that is deployed; GitError if they share none."""
+    ours, theirs = git.resolve(root, head or "HEAD"), git.resolve(root, base or git.deployed(root))
+    done = git.attempt(root, "merge-base", ours, theirs)
+    if done.status > 1:
+        raise git.failure(root, ("merge-base",), done)
+    if done.status:
+        raise git.GitError(
+            f"{git.short(ours)} and {git.short(theirs)} have no common commit in {root}; fetch the whole history (in "
+            "CI: `fetch-depth: 0`), or name a commit with --base"
+        )
+    return done.out.decode().strip()
+
+
+@contextmanager
+def laid(root: str, revision: str, environment: str) -> Iterator[str]:
+    """Lay what people and `analyze` wrote for an environment into a private folder, as long as the context lasts."""
+    import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
+
+    with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
+        top = objects.top(objects.commit(revision))
+        there = _inside(objects, top, ENVIRONMENTS)
+        for name in (BASE, environment):
+            for inner, entry in _inside(objects, there, name).items():
+                if inner not in ("manifests", DELIVERY):
+                    _write(objects, private, f"{ENVIRONMENTS}/{name}/{inner}", entry)
+        yield private
+
+
+def _state(objects: git.Objects, commit: str, root: str) -> State:
+    top = objects.top(commit)
+    environments: dict[str, Entry] = {}
+    base: dict[str, Entry] = {}
+    experiments: dict[tuple[str, str], Entry] = {}
+    manifests: dict[str, tuple[dict[str, Entry], ...]] = {}
+    for name, entry in _inside(objects, top, ENVIRONMENTS).items():
+        inner = objects.folder(entry) if _is_folder(entry) and not name.startswith(".") else {}
+        files = {file[:-5]: one for file, one in _inside(objects, inner, "experiments").items() if _declares(file)}
+        if name == BASE:
+            base = files
+            continue
+        experiments |= {(name, file): one for file, one in files.items()}
+        if "environment.yaml" in inner:
+            environments[name] = inner["environment.yaml"]
+        rendered = _inside(objects, inner, "manifests")
+        delivered = _inside(objects, inner, DELIVERY)
+        areas = [_inside(objects, rendered, area) for area in AREAS]
+        manifests[name] = (*areas, delivered if LISTING in delivered else {})
+    return State(root, commit, environments, base, experiments, manifests, top.get(_TEMPLATES))
+
+
+def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[str, Entry]:
+    return objects.folder(parent[name]) if name in parent and _is_folder(parent[name]) else {}
+
+
+def _is_folder(entry: Entry) -> bool:
+    return entry.mode == b"40000"
+
+
+def _declares(file: str) -> bool:
+    return file.endswith(".yaml") and not file.startswith(".")
+
+
+def _changed(root: str, commit: str) -> Callable[[], frozenset[str]]:
+    """Start to ask which sources differ on disk from a commit; return what waits for the answer."""
+    places = ("experiments/*.yaml", "environment.yaml")
+    wait = git.later(
+        root,
+        *("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative", "--name-only", "-z", commit, "--"),
+        f":(glob){_TEMPLATES}/**",
+        *(f":(glob){ENVIRONMENTS}/*/{place}" for place in places),
+    )
+    return lambda: frozenset(map(os.fsdecode, wait().split(b"\0")))
+
+
+def _working_tree(root: str, before: State, committed: State, changed: frozenset[str]) -> State:
+    """Return what is on disk. Where it differs from the commit `before`, the entry is one that no commit holds.
+
+    Manifests count as `committed`: whether those on disk are up to date is what rendering tells.
+    """
+    here = repository.take(root)
+    environments = {name: before.environments.get(name, _DISK) for name in here.environments}
+    base = {name: before.base.get(name, _DISK) for name in here.base}
+    declared = [(place, name) for place, names in here.environments.items() for name in names]
+    experiments = {key: before.experiments.get(key, _DISK) for key in declared}
+    templates = (before.templates or _DISK) if os.path.isdir(f"{root}/{_TEMPLATES}") else None
+    for path in changed:
+        match path.split("/"):
+            case ["templates", *_] if templates:
+                templates = _DISK
+            case [_, place, "environment.yaml"] if place in environments:
+                environments[place] = _DISK
+            case [_, "base", _, file] if file[:-5] in base:
+                base[file[:-5]] = _DISK
+            case [_, place, _, file] if (place, file[:-5]) in experiments:
+                experiments[place, file[:-5]] = _DISK
+    return State(root, WORKING_TREE, environments, base, experiments, committed.manifests, templates)
+
+
+def _differing(
+    before: State, after: State, only: frozenset[str]
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the experiments that may differ, and the environments of which the own file does."""
+    environments = _unequal(before.environments, after.environments)
+    base = _unequal(before.base, after.base)
+    everything = before.experiments.keys() | after.experiments.keys()
+    affected = _unequal(before.experiments, after.experiments)
+    if before.templates != after.templates:
+        affected = everything
+    elif environments or base:
+        affected = affected | {key for key in everything if key[0] in environments or key[1] in base}
+    affected = affected | _rendered(before, after)
+    return (
+        tuple(
+            sorted(
+                key
+                for key in affected
+                if (before.declares(*key) or after.declares(*key)) and (not only or key[0] in only)
+            )
+        ),
+        tuple(sorted(name for name in environments if not only or name in only)),
+    )
+
+
+def _unequal(one: dict[_Key, Entry], other: dict[_Key, Entry]) -> set[_Key]:
+    return {key for key, _ in one.items() ^ other.items()} if one is not other else set()
+
+
+def _rendered(before: State, after: State) -> set[tuple[str, str]]:
+    """Return the experiments that both states declare, and whose manifests differ."""
+    none: tuple[dict[str, Entry], ...] = ({},) * (len(AREAS) + 1)
+    return {
+        (place, name)
+        for place in before.manifests.keys() | after.manifests.keys()
+        for one, other in zip(before.manifests.get(place, none), after.manifests.get(place, none), strict=True)
+        for name in _unequal(one, other)
+        if after.declares(place, name)
+    }
+
+
+def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:
+    """Return regular files in the folders of an experiment's manifests, by path."""
+    found: dict[str, bytes] = {}
+    places = folders(environment, name)
+    if state.commit == WORKING_TREE:
+        kept = places if repository.delivered(state.root, environment) else places[:-1]
+        return {path: text for place in kept for path, text in _on_disk(state.root, place)}
+    for place, area in zip(places, state.manifests.get(environment, ()), strict=False):
+        inner = objects.folder(area[name]) if name in area and _is_folder(area[name]) else {}
+        found |= {f"{place}/{file}": objects.blob(one) for file, one in inner.items() if one.mode in _FILES}
+    return found
+
+
+def _on_disk(root: str, place: str) -> Iterator[tuple[str, bytes]]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for entry in os.scandir(f"{root}/{place}"):
+            if entry.is_file(follow_symlinks=False):
+                with open(entry.path, "rb") as file:
+                    yield f"{place}/{entry.name}", file.read()
+
+
+def _lay_out(objects: git.Objects, state: State, found: Comparison) -> None:
+    """Write what the affected experiments are made of into the state's private folder."""
+    os.makedirs(state.root, mode=0o700)
+    for environment in sorted({place[0] for place in found.affected} | {*found.environments}):
+        _write(objects, state.root, environment_file(environment), state.environments.get(environment))
+    for environment, name in found.affected:
+        _write(objects, state.root, experiment_file(environment, name), state.experiments.get((environment, name)))
+    for name in sorted({place[1] for place in found.affected}):
+        _write(objects, state.root, experiment_file(BASE, name), state.base.get(name))
+    _write(objects, state.root, _TEMPLATES, state.templates)
+
+
+def _write(objects: git.Objects, root: str, path: str, entry: Entry | None) -> None:
+    """Write a file, or a folder with all that is in it.
+
+    A link is left out: what it leads to is not part of the commit. So is a name that would lead out of the folder; Git
+    itself makes no such tree, but whoever pushes one can.
+    """
+    if entry is None or {"", ".", ".."} & {*path.split("/")}:
+        return
+    if _is_folder(entry):
+        for name, one in objects.folder(entry).items():
+            _write(objects, root, f"{path}/{name}", one)
+    elif entry.mode in _FILES:
+        os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
+        with open(f"{root}/{path}", "xb") as file:
+            file.write(objects.blob(entry))

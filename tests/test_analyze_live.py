@@ -18,7 +18,7 @@ from generator.evidence import ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("git", "prometheus")
+pytestmark = pytest.mark.needs("git", "prometheus", "PENSTOCK_TEST_LONG")
 
 
 class Model:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("git", "prometheus")
+pytestmark = pytest.mark.needs("git", "prometheus", "PENSTOCK_TEST_LONG")
 BETTER, WORSE = "better", "worse"
 RATE = 4000
 METRICS = {

@@ -172,13 +172,13 @@ def test_what_cannot_be_told(tmp_path: Path) -> None:
         "penstock: environments/production/environment.yaml: no Prometheus is declared; add spec.prometheus.url, or "
         "leave --prometheus out to report what is recorded\n"
     )
-    done = history.penstock("report", EXPERIMENT, "-e", "production", "--output", "missing/report.html")
+    done = history.penstock("report", EXPERIMENT, "-e", "production", "--file", "missing/report.html")
     assert done.returncode == 3
     assert done.stderr == (
         "penstock: missing/report.html: the report cannot be written (No such file or directory); name a file in a "
         "folder that exists\n"
     )
-    done = history.penstock("report", EXPERIMENT, "-e", "production", "--output", "report.html")
+    done = history.penstock("report", EXPERIMENT, "-e", "production", "--file", "report.html")
     assert (done.returncode, done.stdout) == (0, "")
     assert (history.root / "report.html").read_text().startswith("<!DOCTYPE html>")
 

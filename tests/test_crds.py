@@ -308,5 +308,5 @@ def test_a_schema_that_cannot_be_used_is_named(tmp_path: Path, content: str, mes
 
 
 def test_the_module_loads_no_other_until_it_needs_it() -> None:
-    code = "import sys, generator.crds; sys.exit(bool({'yaml', 'jsonschema_rs'} & set(sys.modules)))"
+    code = "import sys, generator.manifests.crds; sys.exit(bool({'yaml', 'jsonschema_rs'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parents[1])

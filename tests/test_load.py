@@ -551,7 +551,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
 # 512 KB is the smallest stack of a thread that Python commonly meets (on macOS): it must be enough.
 JUDGE = """
 import resource, sys, threading, time
-from generator import load
+from generator.documents import load
 
 def judge():
     start = time.process_time()
@@ -587,7 +587,7 @@ def test_without_libyaml_the_same_code_works() -> None:
     said = python("""if True:
         import sys
         sys.modules["yaml._yaml"] = None
-        from generator import load
+        from generator.documents import load
         print(load._Composer is load._Pure, *load.parse(b"a: [1]", ""), load.parse(b"[" * 500_000, "")[1][0].code)
     """)
     assert said == "True {'a': [1]} () PS109\n"
@@ -596,7 +596,7 @@ def test_without_libyaml_the_same_code_works() -> None:
 def test_only_mistakes_cost_the_import_of_words() -> None:
     said = python("""if True:
         import sys
-        from generator import load
+        from generator.documents import load
         load.parse("a: [1, 2.5, on-call, 0x1F, 10m, 1.2.3, n1, null, ä, 'x']".encode(), "")
         print("generator.documents.wording" in sys.modules)
     """)

@@ -10,7 +10,7 @@ import time
 
 SLOW = """
 import sys, time
-from generator.progress import shown
+from generator.runs.progress import shown
 for _ in shown(range(int(sys.argv[1])), 50):
     time.sleep(0.15)
 """

@@ -498,8 +498,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 from rollouts import BETTER, GOOD, ENVIRONMENT
-from generator import advance
-from generator.steering import Examined
+from generator.steering import advance
+from generator.steering.steering import Examined
 root, clock = sys.argv[1], int(sys.argv[2])
 run = advance.begin(root, ENVIRONMENT, "", lambda *known: Examined(GOOD, clock - 120), clock, push=True)
 print([one.action for one in advance.advance(run)])

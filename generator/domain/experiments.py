@@ -189,7 +189,7 @@ def _analysis(spec: dict[str, Any]) -> Analysis:
         design_effect=spec.get("designEffect"),
         bucket_label=spec.get("bucketLabel", ""),
         window=seconds(spec.get("window"), 600),
-        settle=seconds(spec.get("settle"), 300),
+        settle=seconds(spec.get("settle"), 120),
         minimum_duration=seconds(spec.get("minimumDuration"), 0),
     )
 

@@ -27,7 +27,7 @@ settings.load_profile("default")
 # What tests need beside Python, and how to get it: a variable (in capitals), or one of some programs.
 _OFFERS = {
     "PENSTOCK_CRDS": "a folder of CustomResourceDefinitions, as tests/test_cluster_schemas.py describes it",
-    "PENSTOCK_TEST_LONG": "1, for tests that take a minute each",
+    "PENSTOCK_TEST_LONG": "1, for tests that watch real time pass",
     "PENSTOCK_GRAFANA": "the folder jsonschema of github.com/grafana/grafana-foundation-sdk",
     "chromium or google-chrome": "Debian package chromium",
     "git": "Debian package git",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("prometheus")
+pytestmark = pytest.mark.needs("prometheus", "PENSTOCK_TEST_LONG")
 
 NAME = "shop"
 METRICS = {

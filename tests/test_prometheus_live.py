@@ -36,7 +36,7 @@ from generator.domain.sources import SOURCES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.needs("prometheus", "promtool")
+pytestmark = pytest.mark.needs("prometheus", "promtool", "PENSTOCK_TEST_LONG")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHORT, LONG = 300.0, 1800.0  # seconds of the rules' windows; the dashboard's are 5 minutes and an hour here

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from generator import repository
-from generator.commands.selection import complete_environment, complete_experiment
+from generator.commands.selection import complete_environment, complete_experiment, deployed_option, repository_option
 from generator.reviews.markdown import code
 from generator.steering import advance, course
 from generator.steering.gates import moment, opening
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "-e", "--environment", required=True, shell_complete=complete_environment, help="Environment they run in."
 )
-@click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")
-@click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed, if nothing else names it.")
+@repository_option
+@deployed_option
 @click.option("--push", is_flag=True, help="Push: steps to the deployed branch, proposals to branches of their own.")
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "markdown"]), default="text", help="Form of the summary."

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import click
 
-from generator.commands.selection import chosen, target
+from generator.commands.selection import chosen, deployed_option, target
 
 
 @click.command()
 @target
-@click.option("--branch", default="", help="Branch that is deployed, if neither environment nor remote says.")
+@deployed_option
 @click.option("--evidence", is_flag=True, help="Compute the verdict from the recorded evidence; ask no Prometheus.")
 @click.option("--record/--no-record", default=False, help="Add what was counted to the evidence in the repository.")
 @click.option(

@@ -7,7 +7,7 @@ import time
 import click
 
 from generator import repository
-from generator.commands.selection import target
+from generator.commands.selection import committing, deployed_option, override_option, target
 from generator.publishing import checkout
 from generator.steering import course, steering
 
@@ -15,11 +15,9 @@ from generator.steering import course, steering
 @click.command()
 @target
 @click.option("--winner", required=True, metavar="VARIANT", help="The variant that stays, and becomes control.")
-@click.option("--override", "reason", default="", metavar="REASON", help="Pass closed gates, where policy allows it.")
-@click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed, if nothing else names it.")
-@click.option("--push", is_flag=True, help="Push the branch.")
-@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be committed.")
+@override_option
+@deployed_option
+@committing
 def command(
     name: str,
     environment: str,

@@ -7,7 +7,14 @@ import time
 import click
 
 from generator import repository
-from generator.commands.selection import complete_environment, complete_experiment
+from generator.commands.selection import (
+    committing,
+    complete_environment,
+    complete_experiment,
+    deployed_option,
+    override_option,
+    repository_option,
+)
 from generator.publishing import checkout
 from generator.steering import course, steering
 
@@ -17,13 +24,11 @@ from generator.steering import course, steering
 @click.option("-e", "--environment", default="", shell_complete=complete_environment, help="Environment it runs in.")
 @click.option("--from", "source", default="", metavar="ENV", help="Environment in which it was proved, for --into.")
 @click.option("--into", default="", metavar="ENV", help="Environment in which its rollout is to begin.")
-@click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")
+@repository_option
 @click.option("--to", type=click.IntRange(0, 100), metavar="N", help="The step at which candidates get N percent.")
-@click.option("--override", "reason", default="", metavar="REASON", help="Pass closed gates, where policy allows it.")
-@click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed, if nothing else names it.")
-@click.option("--push", is_flag=True, help="Push the branch.")
-@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be committed.")
+@override_option
+@deployed_option
+@committing
 def command(
     name: str,
     environment: str,

@@ -8,7 +8,7 @@ import os
 import click
 
 from generator import repository
-from generator.commands.selection import complete_environment, complete_experiment
+from generator.commands.selection import committing, complete_environment, complete_experiment, repository_option
 from generator.publishing.message import Message
 from generator.publishing.publish import Published, publish
 
@@ -18,13 +18,11 @@ from generator.publishing.publish import Published, publish
 @click.option(
     "-e", "--environment", required=True, shell_complete=complete_environment, help="Environment they run in."
 )
-@click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")
+@repository_option
 @click.option("--branch", default="", metavar="BRANCH", help="Commit on this branch; the current one if left out.")
 @click.option("--repo", "address", default="", metavar="URL", help="Commit in, and push to, another repository.")
 @click.option("--path", default="", metavar="DIR", help="Folder of the other repository; its top if left out.")
-@click.option("--push", is_flag=True, help="Push the branch.")
-@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be committed.")
+@committing
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the answer.")
 def command(
     names: tuple[str, ...],

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from generator.commands.selection import chosen, target
+from generator.commands.selection import chosen, deployed_option, target
 from generator.problems import PenstockError
 
 _WITHOUT = "leave --prometheus out to report what is recorded"
@@ -14,7 +14,7 @@ _WITHOUT = "leave --prometheus out to report what is recorded"
 
 @click.command()
 @target
-@click.option("--branch", default="", help="Branch that is deployed, if neither environment nor remote says.")
+@deployed_option
 @click.option("--prometheus", is_flag=True, help="Count what Prometheus has beyond the recorded evidence, too.")
 @click.option("-o", "--output", type=click.Choice(("html", "markdown")), default="html", help="Form of the report.")
 @click.option("--file", default="", metavar="FILE", help="Write to FILE; to the terminal if left out.")

@@ -7,7 +7,7 @@ import time
 import click
 
 from generator import repository
-from generator.commands.selection import target
+from generator.commands.selection import committing, target
 from generator.steering import course, steering
 
 
@@ -16,9 +16,7 @@ from generator.steering import course, steering
 @click.option("--to", default=0, type=click.IntRange(0, 99), metavar="N", help="Go back to the step at N percent.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; goes into the commit.")
 @click.option("--branch", default="", metavar="BRANCH", help="Commit on this branch; the current one if left out.")
-@click.option("--push", is_flag=True, help="Push the branch.")
-@click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject, and further lines, of the commit.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be committed.")
+@committing
 def command(
     name: str,
     environment: str,

@@ -17,19 +17,51 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "github", "sarif", "junit")
 
 
+def repository_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say where to work: every command takes it."""
+    return click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR.")(command)
+
+
+def deployed_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say which branch history is read from."""
+    text = "Branch that is deployed, if neither environment nor remote says."
+    return click.option("--branch", default="", metavar="BRANCH", help=text)(command)
+
+
+def override_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say why closed gates are passed."""
+    text = "Pass closed gates, where policy allows it."
+    return click.option("--override", "reason", default="", metavar="REASON", help=text)(command)
+
+
+def committing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments of a command that makes a commit."""
+    for decorate in (
+        click.option("--push", is_flag=True, help="Push the branch."),
+        click.option("-m", "--message", "text", default="", metavar="TEXT", help="Subject and body of the commit."),
+        click.option("--dry-run", is_flag=True, help="Change nothing; say what would be committed."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _environments(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-e",
+        "--environment",
+        "environments",
+        multiple=True,
+        shell_complete=complete_environment,
+        help="Only this environment; may be repeated.",
+    )(command)
+
+
 def choice(command: Callable[..., Any]) -> Callable[..., Any]:
     """Arguments of a command that concerns any number of experiments."""
     for decorate in (
         click.argument("experiments", nargs=-1, shell_complete=complete_experiment),
-        click.option(
-            "-e",
-            "--environment",
-            "environments",
-            multiple=True,
-            shell_complete=complete_environment,
-            help="Only this environment; may be repeated.",
-        ),
-        click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR."),
+        _environments,
+        repository_option,
     ):
         command = decorate(command)
     return command
@@ -67,7 +99,7 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "-e", "--environment", required=True, shell_complete=complete_environment, help="Environment it runs in."
         ),
-        click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR."),
+        repository_option,
     ):
         command = decorate(command)
     return command
@@ -83,15 +115,8 @@ def between(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Revision to compare with; if left out, where HEAD left the branch that is deployed.",
         ),
         click.option("--head", default="", metavar="REV", help="Revision to compare; the working tree if left out."),
-        click.option(
-            "-e",
-            "--environment",
-            "environments",
-            multiple=True,
-            shell_complete=complete_environment,
-            help="Only this environment; may be repeated.",
-        ),
-        click.option("-C", "directory", default=".", metavar="DIR", help="Work on the repository of DIR."),
+        _environments,
+        repository_option,
     ):
         command = decorate(command)
     return command

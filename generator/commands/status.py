@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from generator.commands.selection import choice, chosen
+from generator.commands.selection import choice, chosen, deployed_option
 from generator.overview import board, status
 
 _STYLES: dict[str, dict[str, Any]] = {"head": {"bold": True}, "wrong": {"fg": "yellow"}, "faint": {"dim": True}}
@@ -18,7 +18,7 @@ _STYLES: dict[str, dict[str, Any]] = {"head": {"bold": True}, "wrong": {"fg": "y
 
 @click.command()
 @choice
-@click.option("--branch", default="", metavar="BRANCH", help="The branch that is deployed.")
+@deployed_option
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the report.")
 def command(
     experiments: tuple[str, ...], environments: tuple[str, ...], directory: str, branch: str, output: str

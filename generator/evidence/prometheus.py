@@ -190,13 +190,10 @@ class Client:
             redirect=False,
             retries=False,
         )
-        try:
+        # Closed half-read, a connection is given up; read to its end, it went back to the pool already.
+        with response:
             self._refuse_redirect(response)
             body = self._body(response, deadline)
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
         return response.status, body, _seconds(response.headers.get("Retry-After", ""))
 
     def _body(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:

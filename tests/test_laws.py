@@ -136,15 +136,21 @@ def positive(shares: dict[str, int]) -> dict[str, int]:
 @share(0.3)
 @given(st.data())
 def test_what_is_filled_in_is_what_is_rendered(data: st.DataObject) -> None:
+    """Two of a kind make it known; whatever the next one differs in, it must not be taken for one of them."""
     case, known, filled = data.draw(cases()), prototypes(), 0
-    for name in data.draw(st.lists(names(12), min_size=3, max_size=4, unique=True)):
+    other = data.draw(measured(case)).experiment["spec"]
+    names_ = data.draw(st.lists(names(12), min_size=6, max_size=6, unique=True))
+    for number, name in enumerate(names_):
         sibling = copy.deepcopy(case)
+        spec = sibling.experiment["spec"]
         sibling.experiment["metadata"]["name"] = name
-        sibling.experiment["spec"]["hypothesis"] = data.draw(filled_texts)
+        spec["hypothesis"] = data.draw(filled_texts)
+        if number > 1:
+            data.draw(st.sampled_from(_DIFFERENCES))(spec, other)
         with holding(sibling) as repository:
             try:
                 whole = built(repository, sibling)
-            except ProblemsError:  # a name may be too long for these variants, or taken by KServe
+            except ProblemsError:  # a name may be too long for these variants, a shadow may need its traffic
                 continue
             quick = built(repository, sibling, prototypes=known)
         assert [(one.planned.path, one.text) for one in quick.manifests] == [
@@ -152,6 +158,89 @@ def test_what_is_filled_in_is_what_is_rendered(data: st.DataObject) -> None:
         ]
         filled += any(one.data is None for one in quick.manifests)
     event(f"filled in: {filled}")
+
+
+def _taken(key: str) -> Callable[[Document, Document], None]:
+    def change(spec: Document, other: Document) -> None:
+        spec.pop(key, None)
+        spec |= {key: other[key]} if key in other else {}
+
+    return change
+
+
+def _set(key: str, value: Any) -> Callable[[Document, Document], None]:
+    def change(spec: Document, _: Document) -> None:
+        spec["model"] = {**spec.get("model", {}), key: value}
+        for variant in spec["variants"].values():
+            variant.pop(key, None)
+
+    return change
+
+
+def _numbers(spec: Document, _: Document) -> None:
+    for metric in spec.get("metrics", {}).values():
+        metric |= {key: 0.37 for key in ("margin", "mde", "limit") if key in metric}
+
+
+def _others_control(spec: Document, _: Document) -> None:
+    spec["control"] = max(spec["variants"])
+
+
+_DIFFERENCES: tuple[Callable[[Document, Document], None], ...] = (
+    *map(_taken, ("owner", "traffic", "shadow", "metrics")),
+    _set("timeout", "77s"),
+    _set("replicas", {"min": 2, "max": 2}),
+    _numbers,
+    _others_control,
+)
+
+
+def _as_declared(_: Case) -> None: ...
+
+
+def _knative(case: Case) -> None:
+    case.environment["spec"]["kserve"]["deploymentMode"] = "Knative"
+    case.environment["spec"]["routing"] = {"domain": "example.com"}
+    case.environment["spec"]["monitoring"]["monitor"] = "PodMonitor"
+    case.experiment["spec"]["model"].pop("replicas", None)
+
+
+def _idle(case: Case) -> None:
+    case.experiment["spec"]["traffic"] = {"v1": 100, "v2": 0}
+
+
+def _port(spec: Document, _: Document) -> None:
+    spec["model"]["runtime"] = "on-another-port"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "difference"),
+    [
+        *((_as_declared, one) for one in _DIFFERENCES if one is not _DIFFERENCES[2]),
+        (_idle, _taken("shadow")),
+        (_knative, _set("replicas", {"min": 0, "max": 2})),
+        (_as_declared, _port),
+        (_as_declared, _taken("requests")),
+    ],
+)
+def test_a_difference_is_not_filled_over(
+    prepare: Callable[[Case], None], difference: Callable[[Document, Document], None]
+) -> None:
+    known = prototypes()
+    other = {"owner": "someone", "traffic": {"v1": 100, "v2": 0}, "metrics": {}, "shadow": {"variant": "v2"}}
+    other["requests"] = {"use": "istio"}
+    for name in ("first", "second", "third"):
+        case = recommendation()
+        case.environment["spec"]["runtimes"] = {
+            "on-another-port": {"like": "kserve-sklearnserver", "metricsPort": 9999}
+        }
+        case.experiment["metadata"]["name"] = name
+        prepare(case)
+        if name == "third":
+            difference(case.experiment["spec"], other)
+        with holding(case) as repository:
+            quick, whole = (built(repository, case, prototypes=one) for one in (known, None))
+        assert [one.text for one in quick.manifests] == [one.text for one in whole.manifests]
 
 
 def test_experiments_that_are_alike_are_filled_in() -> None:

@@ -46,6 +46,8 @@ TRAILER_EXPERIMENT = "Penstock-Experiment"
 TRAILER_ACTION = "Penstock-Action"
 TRAILER_VERDICT = "Penstock-Verdict"
 TRAILER_OVERRIDE = "Penstock-Override"
+RECORDED = "record"
+"""Action of a commit that adds evidence, and changes nothing else of an experiment."""
 
 
 def isvc(experiment: str, variant: str) -> str:

@@ -41,10 +41,10 @@ MAY_IMPORT = {
     " rules runs scaffold steering versions",
     "steering": "documents domain evidence manifests names pipeline problems publishing repository reviews runs"
     " versions",
-    "reports": "analysis documents resources reviews versions",
+    "reports": "analysis documents names resources reviews versions",
     "evidence": "analysis documents domain manifests names problems report repository reviews versions",
     "overview": "documents domain problems report repository runs versions",
-    "publishing": "documents domain manifests pipeline problems report repository runs versions",
+    "publishing": "documents domain manifests names pipeline problems report repository runs versions",
     "reviews": "documents domain kserve manifests names pipeline problems quantities report repository runs versions",
     "versions": "documents names problems repository",
     "runs": "domain manifests pipeline problems report repository resources",

@@ -217,7 +217,7 @@ def test_histograms_of_many_buckets_fit_a_phone(chromium: Browser, tmp_path: Pat
     seen = tuple(distributions.describe("slow", "seconds", ["v1", "v2"], [upto, upto]))
     history = story("early", tmp_path / "repository")
     asked = subject.read(repository.take(str(history.root)), "production", EXPERIMENT)
-    life = subject.life(asked, "", BEGIN + 2 * HOUR)
+    life = subject.life(asked.root, asked.environment, EXPERIMENT, "", BEGIN + 2 * HOUR)
     assert life is not None
     examined = examine.examine(asked.root, asked.experiment, asked.environment, life, BEGIN + 2 * HOUR, None)
     file = tmp_path / "report.html"

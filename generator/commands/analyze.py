@@ -44,7 +44,7 @@ def command(
     at = _time(until)
     inventory, _ = chosen(directory, (environment,), (name,))
     asked = subject.read(inventory, environment, name)
-    life = subject.life(asked, branch, int(time.time()))
+    life = subject.life(asked.root, asked.environment, name, branch, int(time.time()))
     client = None
     if not evidence:
         client = subject.client(asked.environment, asked.root, "use --evidence with what is recorded")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from generator import repository
 from generator.commands.selection import committing, complete_environment, complete_experiment, repository_option
 from generator.publishing.message import Message
 from generator.publishing.publish import Published, publish
+
+if TYPE_CHECKING:
+    from generator.domain.model import Environment, Experiment
 
 
 @click.command()
@@ -41,13 +46,21 @@ def command(
 
     Takes the files of the experiments named, and nothing else: their own, their evidence and their manifests. What is
     staged or edited beside them stays as it is. If the branch has moved on the remote, they are rendered anew on top.
+    A commit with new evidence says what verdict that comes to, for `penstock status`.
     """
     if path and not address:
         raise click.UsageError("--path is a folder of the repository that --repo names")
     if os.path.isdir(address):
         address = os.path.abspath(address)
+    root = repository.find(directory)
+
+    def judged(tree: str, place: Environment, experiment: Experiment) -> str:
+        from generator.evidence import examine  # noqa: PLC0415 (start-up time: few publications hold evidence)
+
+        return examine.recorded(root, tree, experiment, place, int(time.time()))
+
     done = publish(
-        repository.find(directory),
+        root,
         environment,
         names,
         Message(text),
@@ -56,6 +69,7 @@ def command(
         path=path,
         push=push,
         dry_run=dry_run,
+        judge=judged,
     )
     click.echo(_document(done) if output == "json" else _sentences(done, dry_run=dry_run))
 

@@ -32,7 +32,7 @@ def command(
     now = int(time.time())
     inventory, _ = chosen(directory, (environment,), (name,))
     asked = subject.read(inventory, environment, name)
-    life = subject.life(asked, branch, now)
+    life = subject.life(asked.root, asked.environment, name, branch, now)
     client = subject.client(asked.environment, asked.root, _WITHOUT) if prometheus else None
     examined = examine.examine(asked.root, asked.experiment, asked.environment, life, now, client)
     if client is None and examined.ledger.looks:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from generator.analysis.counts import Design, Quality, Stage, Window
 from generator.analysis.design import design
 from generator.analysis.verdict import Verdict, verdict
-from generator.evidence import counting, ledger
+from generator.evidence import counting, ledger, subject
 from generator.manifests.queries import Queries
 from generator.problems import PenstockError
 
@@ -90,6 +90,16 @@ def examine(
         look if look and look.windows else None,
         not (quality.invalid or quality.missing),
     )
+
+
+def recorded(root: str, tree: str, experiment: Experiment, environment: Environment, now: int) -> str:
+    """Return the decision that the ledger in `tree` comes to, by what `root` has deployed; "" while it has no window.
+
+    PenstockErrors where Git's history does not say what is deployed, or the ledger is of something else.
+    """
+    life = subject.life(root, environment, experiment.name, "", now)
+    found = examine(tree, experiment, environment, life, now, None) if life else None
+    return found.verdict.decision if found and found.windows else ""
 
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:

@@ -25,11 +25,6 @@ class Subject(NamedTuple):
     experiment: Experiment
     document: Document
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Environment and name."""
-        return self.environment.name, self.experiment.name
-
 
 def read(inventory: Inventory, environment: str, name: str) -> Subject:
     """Read an experiment that the inventory has; ProblemsError if it or its environment is wrong."""
@@ -40,11 +35,11 @@ def read(inventory: Inventory, environment: str, name: str) -> Subject:
     return Subject(inventory.root, place.environment, found.experiment, found.document)
 
 
-def life(subject: Subject, branch: str, now: int) -> Life | None:
+def life(root: str, environment: Environment, name: str, branch: str, now: int) -> Life | None:
     """Return its life on the deployed branch, which `branch` names unless it is ""; None if it was never deployed."""
-    gitops = subject.environment.gitops
-    ref = git.deployed(subject.root, branch or (gitops.branch if gitops else ""))
-    return history.lives(subject.root, ref, [subject.key], now).get(subject.key)
+    key = (environment.name, name)
+    ref = git.deployed(root, branch or (environment.gitops.branch if environment.gitops else ""))
+    return history.lives(root, ref, [key], now).get(key)
 
 
 def client(environment: Environment, root: str, otherwise: str) -> Client:

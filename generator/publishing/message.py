@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from generator.names import RECORDED, TRAILER_ACTION, TRAILER_EXPERIMENT, TRAILER_VERDICT
 from generator.report import printable
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Traffic = tuple[tuple[str, int], ...]
 Trailers = tuple[tuple[str, str], ...]
+
+EVIDENCE = "evidence"
+"""What a move says of an experiment of which nothing but evidence changes."""
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _SPECIAL = re.compile(r'[][()<>@,:;."\\]')
@@ -36,12 +40,14 @@ class Move(NamedTuple):
     """What a publication does to an experiment: percent by variant, control first, before and after.
 
     None where the experiment does not exist, () where it is not valid. `changed` says in a word what changed.
+    `verdict` is what evidence in the publication comes to, "" without any.
     """
 
     name: str
     before: Traffic | None
     after: Traffic | None
     changed: str = ""
+    verdict: str = ""
 
 
 class Reference(NamedTuple):
@@ -99,12 +105,16 @@ def shares(traffic: Traffic | None) -> str:
 
 
 def _trailers(environment: str, moves: tuple[Move, ...]) -> Iterator[tuple[str, str]]:
-    """Yield three trailers for each experiment, in order."""
+    """Yield each experiment, in order, and after it what is about it."""
     for move in moves:
-        yield "Penstock-Experiment", f"{environment}/{move.name}"
+        yield TRAILER_EXPERIMENT, f"{environment}/{move.name}"
         for when, traffic in (("Before", move.before), ("After", move.after)):
             told = ",".join(f"{name}={percent}" for name, percent in traffic) if traffic else "none"
             yield f"Penstock-Traffic-{when}", told
+        if move.changed == EVIDENCE:
+            yield TRAILER_ACTION, RECORDED
+        if move.verdict:
+            yield TRAILER_VERDICT, move.verdict
 
 
 def _references(reference: Reference) -> Iterator[tuple[str, str]]:

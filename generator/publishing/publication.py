@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from generator import pipeline
 from generator.documents import load
@@ -19,7 +19,7 @@ from generator.manifests.render import Templates
 from generator.manifests.verify import verified
 from generator.problems import PenstockError, Problem, ProblemsError, errors
 from generator.publishing import checkout
-from generator.publishing.message import Move, Traffic
+from generator.publishing.message import EVIDENCE, Move, Traffic
 from generator.report import printable
 from generator.repository import (
     AREAS,
@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from generator.publishing.workshop import Workshop
 
 Settlement = Literal["same", "ours", "theirs", "conflict"]
+Judge: TypeAlias = "Callable[[str, Environment, Experiment], str]"
+"""Says what the evidence on an experiment comes to that the tree at a root has: the verdict, "" if that is too early.
+
+A PenstockError where it does not add up.
+"""
 
 
 class DraftError(PenstockError):
@@ -64,7 +69,8 @@ class UnknownError(PenstockError):
 class Job(NamedTuple):
     """What to publish: from the user's root to a root that `prefix` (ending with a slash, or "") leads to.
 
-    `apart` if that is another repository, whose manifests are rendered from the user's environment.
+    `apart` if that is another repository, whose manifests are rendered from the user's environment. `judge` says what
+    evidence in it comes to; None if nobody is to say that.
     """
 
     place: Checkout
@@ -72,6 +78,7 @@ class Job(NamedTuple):
     environment: str
     names: tuple[str, ...]
     apart: bool
+    judge: Judge | None = None
 
     def inputs(self, name: str) -> tuple[str, str]:
         """File and folder, from the root, that people and `analyze` write for an experiment."""
@@ -104,6 +111,7 @@ class Draft(NamedTuple):
     """What lies staged in a workshop: `files` differ from the tip; `said` is what a revision says, None without one.
 
     `texts` are all rendered files; those in the folders `owned` are the experiments' own, and the others list them.
+    `notes` tell of what could not be said.
     """
 
     files: tuple[str, ...]
@@ -111,6 +119,7 @@ class Draft(NamedTuple):
     texts: dict[str, str]
     owned: tuple[str, ...]
     said: Message | None
+    notes: tuple[str, ...] = ()
 
 
 def settle(ours: str, theirs: str, earlier: frozenset[str], *, follow: bool) -> Settlement:
@@ -154,12 +163,15 @@ def drafted(
     owned = tuple(one for name in job.names for one in rendered_folders(root, site.environment, name))
     changed = _write(job, root, owned, texts)
     files = shop.stage([f"{job.prefix}{path}" for path in (*laid, *changed)], tip)
-    moves = tuple(
-        Move(name, before[name], _shares(experiments.get(name)), word)
-        for name in job.names
-        if (word := _changed(job, name, files))
-    )
-    return Draft(files, moves, texts, owned, said)
+    moves: list[Move] = []
+    notes: list[str] = []
+    for name in job.names:
+        experiment = experiments.get(name)
+        if word := _changed(job, name, files):
+            verdict, note = _judged(job, root, site.environment, experiment, files)
+            moves.append(Move(name, before[name], _shares(experiment), word, verdict))
+            notes += filter(None, [note])
+    return Draft(files, tuple(moves), texts, owned, said, tuple(notes))
 
 
 def rendered_folders(root: str, environment: Environment, name: str) -> tuple[str, ...]:
@@ -358,10 +370,27 @@ def _write(job: Job, root: str, owned: tuple[str, ...], texts: dict[str, str]) -
 
 def _changed(job: Job, name: str, files: tuple[str, ...]) -> str:
     """Say what of an experiment is among the files: its settings above all; "" for nothing."""
-    file, evidence = job.inputs(name)
+    file, _ = job.inputs(name)
     inside = tuple(f"{job.prefix}{one}/" for one in folders(job.environment, name))
     if f"{job.prefix}{file}" in files:
         return "settings"
     if any(path.startswith(inside) for path in files):
         return "manifests"
-    return "evidence" if any(path.startswith(f"{job.prefix}{evidence}/") for path in files) else ""
+    return EVIDENCE if _has_evidence(job, name, files) else ""
+
+
+def _has_evidence(job: Job, name: str, files: tuple[str, ...]) -> bool:
+    inside = f"{job.prefix}{evidence_folder(job.environment, name)}/"
+    return any(path.startswith(inside) for path in files)
+
+
+def _judged(
+    job: Job, root: str, environment: Environment, experiment: Experiment | None, files: tuple[str, ...]
+) -> tuple[str, str]:
+    """Return the verdict on the evidence among the files, and what kept it from being said; "" for neither."""
+    if experiment is None or job.judge is None or not _has_evidence(job, experiment.name, files):
+        return "", ""
+    try:
+        return job.judge(root, environment, experiment), ""
+    except PenstockError as error:
+        return "", f"{job.environment}/{experiment.name}: its evidence goes without a verdict: {error}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from generator.publishing.checkout import Checkout
-    from generator.publishing.publication import Draft, Revision
+    from generator.publishing.publication import Draft, Judge, Revision
 
 _ROUNDS = 20
 _PAUSE = 0.1  # seconds, at most, for each round that was lost
@@ -80,10 +80,12 @@ def publish(
     push: bool = False,
     dry_run: bool = False,
     course: Course | None = None,
+    judge: Judge | None = None,
 ) -> Published:
     """Commit the files of experiments as they are in the work tree of `root`, and what is rendered from them.
 
-    With a `course`, as that makes them; what it says of it is then the message. Else `said` is.
+    With a `course`, as that makes them; what it says of it is then the message. Else `said` is, with the verdicts that
+    `judge` finds on evidence.
 
     On `branch`, by default the current one. With `repository`, an address that `git clone` takes, in its folder `path`
     and pushed in any case. ProblemsError, PublishError and other PenstockErrors: then nothing has changed but what the
@@ -97,9 +99,9 @@ def publish(
         raise UnknownError(f"{branch!r} cannot be the name of a branch; give --branch another one")
     wanted = tuple(sorted(set(names)))
     if repository:
-        job = Job(place, _below(path), environment, wanted, apart=True)
+        job = Job(place, _below(path), environment, wanted, apart=True, judge=judge)
         return _elsewhere(job, said or Message(), repository, branch, dry_run=dry_run)
-    job = Job(place, place.prefix, environment, wanted, apart=False)
+    job = Job(place, place.prefix, environment, wanted, apart=False, judge=judge)
     return _here(job, said or Message(), branch, course, push=push, dry_run=dry_run)
 
 
@@ -129,7 +131,7 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
                 if line.current:
                     refuse_edits(job, draft)
             text = message.compose(job.environment, draft.moves, draft.said or said)
-            done = Published("", target, False, draft.files, text.partition("\n")[0] if draft.files else "")
+            done = _drafted(target, draft, text)
             if dry_run:
                 return done._replace(draft=shop.rehearse(text, tip) if course and draft.files else "")
             commit = shop.commit(text) if draft.files else tip
@@ -146,10 +148,15 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
             if _follow(job, draft, own, line, local, commit):
                 return done
             if push:
-                return done._replace(notes=(line.behind,))
+                return done._replace(notes=(*done.notes, line.behind))
             _pause(round_)
         with _keeping(own, place, lost):
             raise PublishError(f"{target} moved {_ROUNDS} times while this ran; run the command again")
+
+
+def _drafted(target: str, draft: Draft, text: str) -> Published:
+    subject = text.partition("\n")[0] if draft.files else ""
+    return Published("", target, pushed=False, files=draft.files, subject=subject, notes=draft.notes)
 
 
 class _Line(NamedTuple):
@@ -277,7 +284,7 @@ def _elsewhere(job: Job, said: Message, repository: str, branch: str, *, dry_run
             seen = remote.tip(shop.top, "origin", ref)
             draft = drafted(job, shop, seen or _commit(shop.top, "refs/remotes/origin/HEAD"), history)
             text = message.compose(job.environment, draft.moves, said, _reference(place))
-            done = Published("", target, False, draft.files, text.partition("\n")[0] if draft.files else "")
+            done = _drafted(target, draft, text)
             if dry_run or not draft.files:
                 return done
             commit = shop.commit(text)

@@ -15,8 +15,10 @@ import jinja2
 from generator import resources
 from generator.analysis import mismatch
 from generator.documents.wording import visible
+from generator.names import RECORDED
 from generator.reports import charts
 from generator.versions.git import short
+from generator.versions.lives import turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +51,7 @@ BRIEF = {
     "harm": "worse",
     "nothing": "not shown yet",
 }
+_DONE = {"": "published", RECORDED: "evidence recorded"}
 _COLOURS = 6
 _LOG_TEN = math.log(10)
 
@@ -313,7 +316,7 @@ def _split(readout: Readout, axis: charts.Scale) -> dict[str, Any]:
 
 def events(readout: Readout) -> tuple[Event, ...]:
     """Return what was deployed and what was decided, oldest first."""
-    decided = {one.commit: one for one in readout.life.decisions}
+    decided = {one.commit: one for one in turns(readout.life.decisions)}
     found = []
     for number, period in enumerate(readout.life.periods):
         decision = decided.pop(period.commit, None)
@@ -327,7 +330,7 @@ def events(readout: Readout) -> tuple[Event, ...]:
         found.append(Event(period.start, kind, short(period.commit), period.author, why))
     for decision in decided.values():
         why = " ".join(filter(None, (decision.verdict, decision.reason)))
-        found.append(Event(decision.time, decision.kind or "decision", short(decision.commit), "", why))
+        found.append(Event(decision.time, _DONE.get(decision.kind, decision.kind), short(decision.commit), "", why))
     last = readout.life.periods[-1]
     if last.end is not None:
         found.append(Event(last.end, "no longer deployed", "", "", ""))

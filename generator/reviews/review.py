@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from generator.reviews.meaning import EnvironmentChange, ExperimentChange
     from generator.reviews.restarts import Pods
     from generator.reviews.reversal import Reversal
-    from generator.versions.lives import Decision
     from generator.versions.stages import Standing
 
 
@@ -56,7 +55,8 @@ class Facts(NamedTuple):
     `pods` is None where manifests cannot be made, or could not before. `objects` are the manifests that differ, by
     path; `stale` those committed that are not what the experiment says. `standing` is None where no candidate gets
     more. `soak_known` is False where history is cut off. `models` are other experiments that serve one of its models,
-    `hosts` those that take its hostname. `decision` is what the last commit of Penstock in the change says of itself.
+    `hosts` those that take its hostname. `verdict` and `override` are what commits of the change say last, "" if they
+    say nothing.
     """
 
     pods: tuple[Pods, ...] | None
@@ -67,7 +67,8 @@ class Facts(NamedTuple):
     stale: tuple[str, ...]
     models: tuple[str, ...]
     hosts: tuple[str, ...]
-    decision: Decision | None = None
+    verdict: str = ""
+    override: str = ""
 
 
 class Review(NamedTuple):
@@ -381,10 +382,10 @@ _OPENS = {
 def _gates(experiment: Experiment, facts: Facts) -> Iterator[Words]:
     if facts.standing and facts.standing.gate:
         yield (_OPENS[facts.standing.gate],)
-    if facts.decision and facts.decision.verdict:
-        yield "the commit records the verdict ", Quote(facts.decision.verdict)
-    if facts.decision and facts.decision.reason:
-        yield "the commit gives a reason to pass closed gates: ", Quote(facts.decision.reason)
+    if facts.verdict:
+        yield "the commit records the verdict ", Quote(facts.verdict)
+    if facts.override:
+        yield "the commit gives a reason to pass closed gates: ", Quote(facts.override)
     for metric in experiment.metrics:
         yield (_metric(metric),)
     if not experiment.metrics:

@@ -149,7 +149,8 @@ class _Inspection:
             made.stale,
             same.models(experiment) if experiment else (),
             same.hosts(experiment) if experiment else (),
-            told[-1] if told else None,
+            next((one.verdict for one in reversed(told) if one.verdict), ""),
+            reason,
         )
 
     def _made(self, change: ExperimentChange, fresh: set[Key]) -> _Made:

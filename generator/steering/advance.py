@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator import repository
 from generator.domain import interpret
+from generator.names import RECORDED
 from generator.problems import PenstockError, ProblemsError
 from generator.publishing import checkout, remote
 from generator.steering import course, moves, steering
@@ -114,7 +115,8 @@ def _one(run: Run, tree: str, place: Place, name: str, life: Life | None) -> Adv
 
 
 def _chosen(known: Circumstances, case: Case, tree: str) -> Decided:
-    last = case.life.decisions[-1].kind if case.life and case.life.decisions else ""
+    done = [one.kind for one in case.life.decisions if one.kind != RECORDED] if case.life else []
+    last = done[-1] if done else ""
     return steering.decided(known, case, moves.due(case.experiment, case.standing, case.examined.verdict, last), tree)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from generator.reviews.markdown import code
 from generator.steering.gates import moment
+from generator.versions.lives import turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +43,8 @@ def document(
     ]
     lines += ["", *report.rstrip("\n").split("\n")] if report else ()
     lines += _stages(life.periods) if life else ()
-    lines += _decisions(life.decisions) if life and life.decisions else ()
+    told = [*turns(life.decisions)] if life else []
+    lines += _decisions(told) if told else ()
     return "\n".join(lines) + "\n"
 
 

@@ -162,15 +162,21 @@ def decisions(root: str, revisions: str) -> dict[Key, list[Decision]]:
     fields = iter(out.split(b"\0")[:-1])
     found: dict[Key, list[Decision]] = defaultdict(list)
     for commit, time, raw in zip(fields, fields, fields, strict=True):
-        said = [line.partition(": ")[::2] for line in _text(raw).splitlines()]
-        texts = dict(reversed(said))
-        decision = Decision(
-            commit.decode(),
-            int(time),
-            *(texts.get(name, "").strip() for name in (TRAILER_ACTION, TRAILER_VERDICT, TRAILER_OVERRIDE)),
-        )
-        for environment, _, name in {
-            value.strip().partition("/") for name, value in said if name == TRAILER_EXPERIMENT
-        }:
-            found[environment, name].append(decision)
+        for key, said in _about(_text(raw)).items():
+            texts = (said.get(name, "") for name in (TRAILER_ACTION, TRAILER_VERDICT, TRAILER_OVERRIDE))
+            found[key].append(Decision(commit.decode(), int(time), *texts))
+    return found
+
+
+def _about(trailers: str) -> dict[Key, dict[str, str]]:
+    """Read trailers by the experiment that each is about: the one that was named last before it."""
+    found: dict[Key, dict[str, str]] = {}
+    said: dict[str, str] = {}
+    for line in trailers.splitlines():
+        trailer, _, value = line.partition(": ")
+        if trailer == TRAILER_EXPERIMENT:
+            environment, _, name = value.strip().partition("/")
+            said = found.setdefault((environment, name), {})
+        else:
+            said.setdefault(trailer, value.strip())
     return found

@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator.documents.overlay import merge
+from generator.names import RECORDED
 from generator.repository import BASE
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class Decision(NamedTuple):
     kind: str
     verdict: str
     reason: str
+
+
+def turns(decisions: Iterable[Decision]) -> Iterator[Decision]:
+    """Leave out commits that only record evidence, but for those that changed the verdict."""
+    known = ""
+    for one in decisions:
+        if one.kind != RECORDED or one.verdict not in {"", known}:
+            yield one
+        known = one.verdict or known
 
 
 class Life(NamedTuple):

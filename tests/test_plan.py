@@ -207,6 +207,17 @@ def test_the_design_effect_of_sticky_users_multiplies_everything() -> None:
         assert other.need.sequential == pytest.approx(6 * one.need.sequential, rel=1e-4)
 
 
+def test_with_a_bucket_label_alone_the_plan_says_that_requests_count_as_independent() -> None:
+    sticky = {"assignment": "sticky", "bucketLabel": "bucket"}
+    (said,) = planned(analysis=sticky).assumed
+    assert said == (
+        "Requests are reckoned as independent, for what bucketLabel will show of users is not known yet: declare the "
+        "designEffect that you expect, which everything is multiplied by."
+    )
+    assert not planned(analysis=sticky | {"designEffect": 2}).assumed
+    assert not planned().assumed
+
+
 def test_planned_looks_need_a_little_more_than_one_and_far_less_than_all() -> None:
     for ask in planned().stages[0].asks:
         assert ask.need.fixed < planning.planned_looks(ask.need) < 1.15 * ask.need.fixed < ask.need.sequential
@@ -271,6 +282,13 @@ def test_the_command_says_what_is_missing(declaring: Repository) -> None:
         "  Requests per second are not known: declare `rps`, or give `--rps`.",
         "  What control shows of errors is not known: declare `baseline`, or give `--rate errors=0.05`.",
     ]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_nothing_known_leaves_no_empty_paragraph(declaring: Repository, form: str) -> None:
+    done = declaring.invoke("plan", EXPERIMENT, "-e", "production", "-o", form)
+    assert done.exit_code == 3
+    assert "\n\n\n" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ class Stage(NamedTuple):
 class Plan(NamedTuple):
     """Whether an experiment can finish.
 
-    `never` says what no amount of time mends, `late` what takes too long, `unknown` what is not known, all sentences.
+    `never` says what no amount of time mends, `late` what takes too long, `unknown` what is not known, `assumed` what
+    is taken for granted, all sentences.
     `takes` are the seconds of all stages, `alone` those of the fastest split if it were the only stage.
     """
 
@@ -90,6 +91,7 @@ class Plan(NamedTuple):
     never: tuple[str, ...]
     late: tuple[str, ...]
     unknown: tuple[str, ...]
+    assumed: tuple[str, ...]
     takes: float | None
     fastest: Traffic
     alone: float | None
@@ -122,6 +124,7 @@ def plan(experiment: Experiment, basis: Basis, left: int) -> Plan:
         tuple(_never(experiment, asked, stages, basis)),
         _late(experiment, stages, takes, left),
         tuple(_unknown(asked, basis)),
+        _assumed(experiment, asked),
         takes,
         fastest,
         alone,
@@ -317,6 +320,13 @@ def _unknown(asked: Design, basis: Basis) -> Iterator[str]:
     if missing:
         example = f"`--rate {missing[0]}=0.05`"
         yield f"What control shows of {listed(missing)} is not known: declare `baseline`, or give {example}."
+
+
+def _assumed(experiment: Experiment, asked: Design) -> tuple[str, ...]:
+    if asked.assignment != "sticky" or asked.design_effect is not None or not experiment.analysis.bucket_label:
+        return ()
+    effect = "what bucketLabel will show of users is not known yet: declare the designEffect that you expect"
+    return (f"Requests are reckoned as independent, for {effect}, which everything is multiplied by.",)
 
 
 def span(seconds: float) -> str:

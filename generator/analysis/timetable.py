@@ -35,8 +35,10 @@ def write(subject: str, plan: Plan, basis: Basis, form: str) -> str:
 def _text(subject: str, plan: Plan, basis: Basis) -> Iterator[str]:
     yield f"{subject}: {_answer(plan)}"
     yield from (f"  {one}" for one in _reasons(plan))
-    yield ""
-    yield from _basis(basis)
+    known = [*_basis(basis)]
+    if known:
+        yield ""
+        yield from known
     for stage in plan.stages:
         yield ""
         yield _stage(stage)
@@ -48,9 +50,10 @@ def _text(subject: str, plan: Plan, basis: Basis) -> Iterator[str]:
 
 def _markdown(subject: str, plan: Plan, basis: Basis) -> Iterator[str]:
     yield f"### {subject}: {_answer(plan)}"
-    yield ""
-    yield from (f"- {one}" for one in _reasons(plan))
-    yield from (f"- {one}" for one in _basis(basis))
+    said = [*_reasons(plan), *_basis(basis)]
+    if said:
+        yield ""
+        yield from (f"- {one}" for one in said)
     for stage in plan.stages:
         yield ""
         yield f"**{_stage(stage)}**"
@@ -71,7 +74,7 @@ def _reasons(plan: Plan) -> tuple[str, ...]:
     fastest: tuple[str, ...] = ()
     if plan.takes is not None and plan.alone is not None and plan.alone < plan.takes:
         fastest = (f"The fastest split, {split(plan.fastest)}, would show everything after {span(plan.alone)}.",)
-    return (*plan.never, *plan.late, *plan.unknown, *fastest)
+    return (*plan.never, *plan.late, *plan.unknown, *plan.assumed, *fastest)
 
 
 def _basis(basis: Basis) -> Iterator[str]:
@@ -141,6 +144,7 @@ def _document(subject: str, plan: Plan, basis: Basis) -> dict[str, Any]:
         "never": plan.never,
         "late": plan.late,
         "unknown": plan.unknown,
+        "assumed": plan.assumed,
         "seconds": plan.takes,
         "power": POWER,
         "fastest": {"traffic": dict(plan.fastest), "seconds": plan.alone},

@@ -116,7 +116,9 @@ def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, 
     names = []
     try:
         files = sorted(os.listdir(os.path.join(root, folder)))
-    except OSError:
+    except OSError as error:
+        if os.path.lexists(os.path.join(root, folder)):
+            problems.append(_no_folder(folder, error))
         return ()
     for file in files:
         stem, ending = os.path.splitext(file)
@@ -135,6 +137,15 @@ def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, 
                 )
             )
     return tuple(names)
+
+
+def _no_folder(path: str, error: OSError) -> Problem:
+    return Problem(
+        "PS415",
+        Place(path),
+        f"this is where experiments stand, but it cannot be read as a folder ({(error.strerror or 'unknown').lower()})",
+        "make it a folder that this user may read, or remove it",
+    )
 
 
 def _unused(environments: dict[str, tuple[str, ...]], base: frozenset[str]) -> list[Problem]:

@@ -92,6 +92,28 @@ def test_hostile_files_are_refused_with_a_code(repository: Repository, what: str
     assert not repository.manifests()
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.touch(), "not a directory"),
+        (os.mkfifo, "not a directory"),
+        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+        (lambda path: path.symlink_to("nowhere"), "no such file or directory"),
+    ],
+)
+def test_experiments_that_are_no_folder_are_not_passed_over(
+    repository: Repository, make: Callable[[Path], object], said: str
+) -> None:
+    (repository.root / "environments/canary").mkdir()
+    make(repository.root / "environments/canary/experiments")
+    done = repository.penstock("render")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (
+        "environments/canary/experiments: error PS415: this is where experiments stand, but it cannot be read as a "
+        f"folder ({said})\n" in done.stdout
+    )
+
+
 @pytest.mark.parametrize("name", ["../evil", "/etc/cron.d/x", "a/b", "a\x1b[2J", "-rf", "a\u202eb", ".", "x" * 300])
 def test_names_lead_nowhere(repository: Repository, name: str) -> None:
     for field in ("name", "variant"):

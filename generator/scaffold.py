@@ -12,6 +12,7 @@ import jinja2
 from generator import resources
 from generator.documents import load
 from generator.documents.scalars import scalar
+from generator.documents.wording import quoted
 from generator.problems import PenstockError
 from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file, take
 
@@ -28,11 +29,15 @@ _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEO
 
 
 class Step(NamedTuple):
-    """What was done about a file: `create`, or `keep` for one that exists; and the lines that it lacks."""
+    """What was done about a file: `create`, or `keep` for one that exists.
+
+    `lacks` are the lines that a kept one lacks, `differs` what it says otherwise than was asked for, in sentences.
+    """
 
     action: str
     path: str
     lacks: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
 
 
 class Delivery(NamedTuple):
@@ -86,7 +91,9 @@ def write(
             yield Step("create", path)
         else:
             lacking = _LACKING.get(os.path.basename(path))
-            yield Step("keep", path, lacking(f"{directory}/{path}", text) if lacking else ())
+            lacks = lacking(f"{directory}/{path}", text) if lacking else ()
+            differs = _differing(f"{directory}/{path}", applied) if path.endswith("/environment.yaml") else ()
+            yield Step("keep", path, lacks, differs)
 
 
 def _in_repository(directory: str) -> str:
@@ -113,13 +120,26 @@ def _missing_lines(path: str, text: str) -> tuple[str, ...]:
 def _missing_delivery(path: str, text: str) -> tuple[str, ...]:
     """Return the lines of `spec.gitops`, if they are wanted and the environment has none."""
     _, found, block = text.partition("\n  gitops:\n")
-    if not found:
+    return ("spec:", "  gitops:", *block.splitlines()) if found and "gitops" not in _spec(path) else ()
+
+
+def _differing(path: str, asked: Delivery | None) -> tuple[str, ...]:
+    """Return what an environment's `spec.gitops` says otherwise; what it leaves out is as the schema has it."""
+    declared = _spec(path).get("gitops")
+    if asked is None or not isinstance(declared, dict):
         return ()
+    said = {"branch": "main", "path": "", **declared}
+    return tuple(
+        f"spec.gitops.{field} is {quoted(str(said.get(field, '')))}, not {quoted(wanted)}"
+        for field, wanted in asked._asdict().items()
+        if said.get(field, "") != wanted
+    )
+
+
+def _spec(path: str) -> dict[str, Any]:
     data, _problems = load.parse(load.read(os.path.dirname(path), os.path.basename(path)), path)
     spec = data.get("spec") if isinstance(data, dict) else None
-    if isinstance(spec, dict) and "gitops" in spec:
-        return ()
-    return ("spec:", "  gitops:", *block.splitlines())
+    return spec if isinstance(spec, dict) else {}
 
 
 _LACKING: dict[str, Callable[[str, str], tuple[str, ...]]] = {

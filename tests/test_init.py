@@ -53,8 +53,25 @@ def test_an_environment_in_use_is_kept_and_its_lack_is_said(repository: Reposito
     assert ADVICE in done.stdout
     assert {path: text for path, text in repository.files().items() if path in before} == before
     with repository.environment() as document:
-        document["spec"]["gitops"] = {"tool": "flux", "repository": URL}
-    assert "gitops:" not in repository.penstock("init", ".", "--argocd", "--repository", URL).stdout
+        document["spec"]["gitops"] = {"tool": "argocd", "repository": URL}
+    assert "gitops" not in repository.penstock("init", ".", "--argocd", "--repository", URL).stdout
+
+
+@pytest.mark.parametrize(("declared", "asked"), [("flux", "argocd"), ("argocd", "flux")])
+def test_an_environment_that_says_otherwise_is_kept_and_that_is_said(
+    repository: Repository, declared: str, asked: str
+) -> None:
+    with repository.environment() as document:
+        document["spec"]["gitops"] = {"tool": declared, "repository": URL, "branch": "live"}
+    before = repository.files()
+    done = repository.penstock("init", ".", f"--{asked}", "--repository", URL)
+    assert (
+        "keep    environments/production/environment.yaml\n"
+        "        it says otherwise, which stays until you change it:\n"
+        f"          spec.gitops.tool is `{declared}`, not `{asked}`\n"
+        "          spec.gitops.branch is `live`, not `main`\n"
+    ) in done.stdout
+    assert {path: text for path, text in repository.files().items() if path in before} == before
 
 
 @pytest.mark.parametrize("place", [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"])
@@ -80,7 +97,7 @@ def test_owners_in_use_are_kept_wherever_they_stand(repository: Repository, plac
         (["--argocd"], "--argocd and --flux go together with --repository"),
         (["--repository", URL], "--argocd and --flux go together with --repository"),
         (["--flux", "--repository", "git@github.com:a/b.git"], "Flux takes https:// and ssh:// addresses only"),
-        (["--argocd", "--repository", "/srv/a"], "'/srv/a' cannot be the repository: give a Git address such as"),
+        (["--argocd", "--repository", "/srv/a"], "'/srv/a' cannot be the repository: give a Git address without"),
         (["--argocd", "--repository", f"{URL}\n  x: y"], "cannot be the repository"),
         (["--argocd", "--repository", URL, "--branch", "-x"], "'-x' cannot be the branch: give a branch name"),
     ],

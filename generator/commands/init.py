@@ -22,7 +22,7 @@ def command(
     """Scaffold a GitOps repository.
 
     Works in an existing one too: files that exist are kept as they are, and environments or an example experiment are
-    only added where there are none. What a kept file lacks is printed.
+    only added where there are none. What a kept file lacks, or says otherwise, is printed.
     """
     if bool(tool) != bool(repository):
         raise click.UsageError("--argocd and --flux go together with --repository, the address to fetch from")
@@ -32,4 +32,8 @@ def command(
         if step.lacks:
             click.echo("        it lacks, for you to add:")
         for line in step.lacks:
+            click.echo(f"          {line}")
+        if step.differs:
+            click.echo("        it says otherwise, which stays until you change it:")
+        for line in step.differs:
             click.echo(f"          {line}")

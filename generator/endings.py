@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from generator.credentials import concealed
 from generator.problems import PenstockError, ProblemsError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run(work: Callable[[], int]) -> NoReturn:
         sys.stderr.write(report.problems(error.problems, "text"))
         status = error.exit_code
     except PenstockError as error:
-        sys.stderr.write(f"penstock: {error}\n")
+        sys.stderr.write(f"penstock: {concealed(str(error))}\n")
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130

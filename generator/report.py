@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from generator.codes import MEANINGS
+from generator.credentials import concealed
 from generator.problems import ERROR, Problem
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> 
 
 
 def _safe(found: Sequence[Problem]) -> list[Problem]:
-    """Return each problem once, in an order that nothing else decides, and printable."""
+    """Return each problem once, in an order that nothing else decides, printable and without credentials."""
     return [
         problem._replace(
-            message=printable(problem.message),
-            fix=printable(problem.fix),
+            message=printable(concealed(problem.message)),
+            fix=printable(concealed(problem.fix)),
             path=printable(problem.path),
             place=problem.place._replace(file=printable(problem.place.file)),
         )
@@ -84,6 +85,11 @@ def _text(found: Sequence[Problem]) -> str:
     )
 
 
+def _sentence(problem: Problem) -> str:
+    """Return what is wrong and how to mend it where there is one line for both; a fix begins in lower case."""
+    return f"{problem.message}; {problem.fix}"
+
+
 def _plain(problem: Problem) -> dict[str, Any]:
     return {
         "code": problem.code,
@@ -105,7 +111,7 @@ def _github(found: Sequence[Problem]) -> str:
     return "".join(
         f"::{problem.severity} file={_entry(problem.place.file)}"
         + (f",line={problem.place.line},col={problem.place.column}" if problem.place.line else "")
-        + f",title={_entry('Penstock ' + problem.code)}::{_value(problem.message + '. ' + problem.fix)}\n"
+        + f",title={_entry('Penstock ' + problem.code)}::{_value(_sentence(problem))}\n"
         for problem in found
     )
 
@@ -133,7 +139,7 @@ def _sarif(found: Sequence[Problem]) -> str:
         {
             "ruleId": problem.code,
             "level": problem.severity,
-            "message": {"text": f"{problem.message}. {problem.fix}"},
+            "message": {"text": _sentence(problem)},
             "locations": [
                 {
                     "physicalLocation": {

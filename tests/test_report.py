@@ -37,7 +37,7 @@ problems = st.builds(
             "github",
             (
                 "::error file=environments/p/experiments/x.yaml,line=4,col=2,title=Penstock PS303::"
-                "traffic sums to 90. add 10\n"
+                "traffic sums to 90; add 10\n"
             ),
         ),
     ],

@@ -202,7 +202,13 @@ def _about(fault: Fault, phrase: str, fix: str) -> Iterator[_Note]:
 
 
 def _is_not(fault: Fault, what: str) -> str:
-    return f"is not {what}" if fault.is_key else f"is {state(fault.value)}, which is not {what}"
+    told = not fault.is_key and not _is_secret(fault)
+    return f"is {state(fault.value)}, which is not {what}" if told else f"is not {what}"
+
+
+def _is_secret(fault: Fault) -> bool:
+    """Say whether the schema marks the value as one that nobody is shown (JSON Schema Validation 2020-12, 9.4)."""
+    return bool(fault.schema.get("writeOnly"))
 
 
 def _instead(fault: Fault, otherwise: str) -> str:
@@ -214,6 +220,8 @@ def _instead(fault: Fault, otherwise: str) -> str:
 
 def _type(fault: Fault) -> Iterator[_Note]:
     wanted = " or ".join(TYPES.get(name, name) for name in _types(fault))
+    if _is_secret(fault):
+        return _about(fault, f"must be {wanted}, but is none", _instead(fault, f"write {wanted}"))
     return _about(fault, f"must be {wanted}, but is {kind(fault.value)}", _retyped(fault, wanted))
 
 

@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from generator.credentials import concealed
+
 LONGEST = 60  # characters of a quoted value
 _MOST = 12  # names in a list of them
 
@@ -59,7 +61,8 @@ def inside(path: tuple[str | int, ...]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return at most 60 visible characters of a text."""
+    """Return at most 60 visible characters of a text, without credentials of an address."""
+    text = concealed(text)
     pieces = [_visible(character) for character in text[: LONGEST + 1]]
     if len("".join(pieces)) <= LONGEST:
         return "".join(pieces)

@@ -6,6 +6,7 @@ Exit codes: 0 yes, 1 no, 2 usage, 3 could not find out; 130, 141 and 143 for the
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,7 @@ def run(work: Callable[[], int]) -> NoReturn:
             traceback.print_exc()
             sys.stderr.write("penstock: this is a bug; please report it with the lines above\n")
         status = 3
+    gc.freeze()  # what is left goes with the process: to look for cycles in it takes as long as Python's own start
     sys.exit(status)
 
 

@@ -4,8 +4,6 @@ Sources are files of kserve/kserve: config/runtimes/*.yaml (runtimes), pkg/const
 pkg/controller/v1beta1/inferenceservice/utils/utils.go (storage schemes, selection of a runtime).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 STANDARD = "Standard"

@@ -1,7 +1,5 @@
 """The types between a plan and files: what is to be rendered, and what was."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 

@@ -3,12 +3,8 @@
 Nothing here prints or exits; `report` turns problems into text and `cli` into an exit code.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
+from typing import NamedTuple
 
 ERROR = "error"
 WARNING = "warning"

@@ -1,7 +1,5 @@
 """The repository that Penstock stands in: where it begins, which environments and experiments it has."""
 
-from __future__ import annotations
-
 import os
 from typing import NamedTuple
 

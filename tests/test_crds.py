@@ -266,7 +266,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_catalog_says_yes_no_or_that_it_does_not_know() -> None:
-    catalog = Catalog(FOLDER, {("v1", "ConfigMap"): "core/configmap.json"})
+    catalog = Catalog(str(FOLDER), {("v1", "ConfigMap"): "core/configmap.json"})
     good = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a.json": "{}"}}
     assert catalog.accepts("v1", "ConfigMap", good) is True
     assert catalog.accepts("v1", "ConfigMap", {**good, "date": {}}) is False
@@ -278,10 +278,10 @@ def test_a_catalog_says_yes_no_or_that_it_does_not_know() -> None:
 
 def test_schemas_of_the_users_own_cluster_win(tmp_path: Path) -> None:
     own = from_crd(crd({"type": "string"}))
-    catalog = Catalog(tmp_path, {("example.com/v1", "Abtest"): "missing.json"}, own)
+    catalog = Catalog(str(tmp_path), {("example.com/v1", "Abtest"): "missing.json"}, own)
     assert catalog.accepts("example.com/v1", "Abtest", {**ABTEST, "spec": "x"}) is True
     assert catalog.schema("example.com/v1", "Abtest") == own[KEY]
-    assert Catalog(tmp_path, {}, {("", "v1", "Pod"): {"type": "object"}}).accepts("v1", "Pod", {}) is True
+    assert Catalog(str(tmp_path), {}, {("", "v1", "Pod"): {"type": "object"}}).accepts("v1", "Pod", {}) is True
 
 
 def test_a_catalog_reads_and_builds_each_schema_once_and_only_when_asked(
@@ -289,7 +289,7 @@ def test_a_catalog_reads_and_builds_each_schema_once_and_only_when_asked(
 ) -> None:
     build = Mock(wraps=jsonschema_rs.validator_for)
     monkeypatch.setattr(jsonschema_rs, "validator_for", build)
-    catalog = Catalog(tmp_path, {("v1", "A"): "a.json", ("v1", "B"): "missing.json"})
+    catalog = Catalog(str(tmp_path), {("v1", "A"): "a.json", ("v1", "B"): "missing.json"})
     (tmp_path / "a.json").write_text('{"type": "object"}')
     assert catalog.accepts("v1", "A", {})
     (tmp_path / "a.json").unlink()
@@ -304,7 +304,7 @@ def test_a_catalog_reads_and_builds_each_schema_once_and_only_when_asked(
 def test_a_schema_that_cannot_be_used_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(CrdError, match=message):
-        Catalog(tmp_path, {("v1", "A"): "a.json"}).accepts("v1", "A", {})
+        Catalog(str(tmp_path), {("v1", "A"): "a.json"}).accepts("v1", "A", {})
 
 
 def test_the_module_loads_no_other_until_it_needs_it() -> None:

@@ -74,9 +74,9 @@ SHAPES = [
 @settings(max_examples=30)
 @given(values=st.lists(texts | words, min_size=3, max_size=3), again=st.lists(texts | words, min_size=3, max_size=3))
 def test_a_shape_reads_like_a_full_parse(shape: str, values: list[str], again: list[str]) -> None:
-    """Also for the second text of a shape, which is filled and not parsed."""
+    """Also for a text of a shape that was learned, which is filled and not parsed."""
     reader = Reader()
-    for some in (values, again, values):
+    for some in (values, values, again, values, again, values):
         slots = shape.replace("{{", "{ {").replace("}}", "} }").count("{}")
         written = [f"{MARK}{scalar(text)}{MARK}" for text in some[:slots]]
         marked = shape.format(*written)

@@ -252,15 +252,16 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
 # What PyYAML, YAML 1.2 and go-yaml (which drops underscores and guesses the base) do not all read alike.
 # Patterns like this stay text until a file needs them, because start-up time counts.
-_AMBIGUOUS = r"""(?x)(?P<truth_value>(?i:y|n|yes|no|on|off))
-    |(?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:[.,][0-9]*)?
+_TRUTH_VALUES = frozenset({"y", "n", "yes", "no", "on", "off"})
+_AMBIGUOUS = r"""(?x)
+    (?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:[.,][0-9]*)?
         (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?)
     |(?P<base_60_number>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)
     |(?P<number>[-+]?\.(?i:inf|nan)
         |(?=[-+.0-9])[-+]?_*(?:0_*(?:[xX][0-9a-fA-F_]+|[bB]_*[-+]?[01_]+|[oO]_*[-+]?[0-7_]+)
         |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\._*[0-9][0-9_]*)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?))
     |(?P<special_value>=)"""
-_IN_AMBIGUOUS = frozenset("0123456789abcdefABCDEFinosyINOSYtTxXzZ .,:=_+-\t")
+_IN_AMBIGUOUS = frozenset("0123456789abcdefABCDEFinINoOtTxXzZ .,:=_+-\t")
 
 
 class _Readings(dict[str, Any]):
@@ -287,10 +288,17 @@ def _meaning(text: str) -> Data | _Doubt:
         return _number(text)
     if text == "<<":
         return _Doubt(("PS112", "merge keys are not supported", _MERGE))
-    if _IN_AMBIGUOUS.issuperset(text) and (match := re.fullmatch(_AMBIGUOUS, text)):
-        kind = (match.lastgroup or "").replace("_", " ")
+    if kind := _otherwise(text):
         return _Doubt(("PS112", f"YAML parsers differ about {_shown(text)}: to some it is a {kind}", _QUOTE))
     return text
+
+
+def _otherwise(text: str) -> str:
+    """Return what a text is to parsers that do not read it as one; "" if all read it as one."""
+    if text.lower() in _TRUTH_VALUES:
+        return "truth value"
+    match = re.fullmatch(_AMBIGUOUS, text) if _IN_AMBIGUOUS.issuperset(text) else None
+    return (match.lastgroup or "").replace("_", " ") if match else ""
 
 
 def _number(text: str) -> int | float | _Doubt:

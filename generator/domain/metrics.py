@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from generator import kserve
@@ -311,6 +310,8 @@ def _no_bucket(document: Document, name: str, above: str, bound: float, preset: 
 
 
 def _unknown(document: Document, path: Path, name: str, known: list[str]) -> Problem:
+    import difflib  # noqa: PLC0415 (start-up time: only mistakes need it)
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean `{close[0]}`? " if close else ""
     return document.problem(

@@ -4,15 +4,12 @@
 that has no default is an empty string, an empty tuple or None, as the type says.
 
 Named tuples rather than frozen dataclasses: sixteen of these take ten milliseconds to make, which is as long as Python
-itself takes to start.
+itself takes to start. And annotations as they are, not put off: a named tuple compiles each text among them.
 """
 
-from __future__ import annotations
+from typing import Any, Literal, NamedTuple
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from generator.kserve import Runtime
+from generator.kserve import Runtime
 
 Pairs = tuple[tuple[str, str], ...]
 Role = Literal["success", "guardrail"]

@@ -4,8 +4,6 @@ A ready-made metric is chosen as `<source>/<metric>`. Bucket bounds are facts of
 is exact, a quantile between bounds is not (an error of 21 to 89 % was measured with these very buckets).
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import NamedTuple
 

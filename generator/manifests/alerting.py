@@ -1,15 +1,10 @@
 """The Prometheus rules of an experiment: what is recorded, and what wakes somebody."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from generator import names
-from generator.manifests.queries import LONG_WINDOW, SHORT_WINDOW
-
-if TYPE_CHECKING:
-    from generator.domain.model import Environment, Experiment, Metric, Pairs
-    from generator.manifests.queries import Queries
+from generator.domain.model import Environment, Experiment, Metric, Pairs
+from generator.manifests.queries import LONG_WINDOW, SHORT_WINDOW, Queries
 
 
 class Rule(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator import resources
@@ -14,8 +13,12 @@ if TYPE_CHECKING:
 
 def of(environment: Environment, crds: str) -> Catalog:
     """Return the catalogue of an environment's versions; schemas in the folder `crds` go before the shipped ones."""
-    folder = Path(resources.directory("schemas")) / "kubernetes"
-    extra = read_folder(Path(crds)) if crds else None
+    folder = f"{resources.directory('schemas')}/kubernetes"
+    extra = None
+    if crds:
+        from pathlib import Path  # noqa: PLC0415 (start-up time: few have CRDs of their own)
+
+        extra = read_folder(Path(crds))
     return Catalog(folder, releases(environment), extra)
 
 

@@ -14,12 +14,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import jsonschema_rs
     import yaml
 
@@ -138,7 +139,7 @@ class Catalog:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str,
         releases: Mapping[tuple[str, str], str],
         extra: Mapping[GroupVersionKind, Schema] | None = None,
     ) -> None:
@@ -151,7 +152,7 @@ class Catalog:
         """Return the schema of a kind, or None where none is known."""
         key = (api_version, kind)
         if key not in self._schemas and key in self._files:
-            self._schemas[key] = _read(self._folder / self._files[key])
+            self._schemas[key] = _read(f"{self._folder}/{self._files[key]}")
         return self._schemas.get(key)
 
     def accepts(self, api_version: str, kind: str, document: object) -> bool | None:
@@ -321,9 +322,10 @@ def _line(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _read(path: Path) -> Schema:
+def _read(path: str) -> Schema:
     try:
-        schema: Schema = json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            schema: Schema = json.load(file)
     except (OSError, ValueError) as error:
         raise CrdError(f"{path}: the schema cannot be read: {error}") from error
     return schema
@@ -387,6 +389,8 @@ def main(arguments: list[str]) -> None:
     """Write the shipped schemas below a folder; those of `core` are kept by hand."""
     if len(arguments) != 2:
         raise SystemExit("usage: python -m generator.manifests.crds SOURCE TARGET")
+    from pathlib import Path  # noqa: PLC0415 - a render does without
+
     source, target = map(Path, arguments)
     for file, content in generate(source).items():
         (target / file).parent.mkdir(parents=True, exist_ok=True)

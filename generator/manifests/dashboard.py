@@ -4,18 +4,13 @@ Layout of the JSON is the templates' business. Rules followed: the scoreboard fi
 colour per variant everywhere, declared beside observed share, limits drawn, changes of weight annotated.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from generator import names
+from generator.domain.model import Experiment, Metric
 from generator.manifests.figures import number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from generator.domain.model import Experiment, Metric
-    from generator.manifests.queries import Queries
+from generator.manifests.queries import Queries
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; control is the blue of the eye's rest.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")

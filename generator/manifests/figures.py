@@ -1,12 +1,9 @@
 """The numbers of an experiment as its rules and its dashboard write them: everything else there is names and shape."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from generator.domain.model import Experiment, Metric
+from generator.domain.model import Experiment, Metric
 
 
 class Written(NamedTuple):

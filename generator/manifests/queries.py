@@ -5,18 +5,16 @@ resets); a ratio keeps variants whose numerator does not exist yet (`or 0 * tota
 Everything stays within what Prometheus 2.42 and 3.x both understand.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from generator import kserve, names
+from generator.domain.model import Environment, Experiment, Metric, Requests, Scope, Series, Variant
 from generator.manifests import figures
+from generator.manifests.figures import Figures
 
-if TYPE_CHECKING:
-    from generator.domain.model import Environment, Experiment, Metric, Requests, Scope, Series, Variant
-    from generator.manifests.figures import Figures
+_Counter = tuple[str, tuple[str, ...]]
 
 SHORT_WINDOW = "5m"
 LONG_WINDOW = "30m"
@@ -342,10 +340,6 @@ class Queries:
 
     def _service(self, variant: str) -> str:
         return kserve.service(names.isvc(self._experiment.name, variant))
-
-
-if TYPE_CHECKING:
-    _Counter = tuple[str, tuple[str, ...]]
 
 
 def _selected(metric: str, *matchers: str) -> str:

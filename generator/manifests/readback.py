@@ -25,6 +25,7 @@ MARK = "\0"
 """Stands before and after a marked value. No input holds it: `load` refuses control characters."""
 
 _TOKEN = re.compile(r"PenstockSlot([0-9]+)")
+_WORTH_LEARNING = 3
 _MOST_SHAPES = 256
 _LONG = 2_000
 
@@ -43,7 +44,7 @@ class Reader:
     """Reads marked texts; remembers the shapes that it has seen."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}
         self._shapes: dict[str, _Shape | None] = {}
 
     def read(self, marked: str, file: str) -> tuple[str, Any, tuple[Problem, ...]]:
@@ -58,18 +59,19 @@ class Reader:
         return text, *load.parse(text.encode(), file)
 
     def _shape(self, parts: list[str]) -> _Shape | None:
-        """Return a shape from its second sight on: a text that comes once is parsed once, and that is all."""
+        """Return a shape that is worth learning: the few of its texts in a single experiment are just parsed."""
         key = MARK.join(parts[::2])
         if key in self._shapes:
             return self._shapes[key]
-        if key in self._seen:
+        seen = self._seen.get(key, 0)
+        if seen >= _WORTH_LEARNING:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
             self._shapes[key] = _learned(parts[::2])
             return self._shapes[key]
         if len(self._seen) >= _MOST_SHAPES:
             self._seen.clear()
-        self._seen.add(key)
+        self._seen[key] = seen + 1
         return None
 
 

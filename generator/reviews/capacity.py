@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator.quantities import value
+from generator.quantities import ONE, value
 
 if TYPE_CHECKING:
     from generator.domain.model import Experiment, Variant
 
-_GIB = 1024**3
+_GIB = 1024**3 * ONE
 
 
 class Capacity(NamedTuple):
-    """Sums over all variants; `requests` are of the least replicas, by resource in order of name.
+    """Sums over all variants; `requests` are of the least replicas, in billionths, by resource in order of name.
 
     `most` is None where a variant may grow without bound. `silent` are variants that leave requests to their runtime.
     """
 
     least: int
     most: int | None
-    requests: tuple[tuple[str, Fraction], ...]
+    requests: tuple[tuple[str, int], ...]
     silent: tuple[str, ...]
 
 
@@ -32,10 +31,10 @@ def of(experiment: Experiment | None) -> Capacity:
     """Add up what an experiment declares; NOTHING without one."""
     if experiment is None:
         return NOTHING
-    sums: dict[str, Fraction] = {}
+    sums: dict[str, int] = {}
     for variant in experiment.variants:
         for name, amount in variant.requests:
-            sums[name] = sums.get(name, Fraction(0)) + (value(amount) or 0) * variant.replicas.minimum
+            sums[name] = sums.get(name, 0) + (value(amount) or 0) * variant.replicas.minimum
     bounds = [_most(variant) for variant in experiment.variants]
     return Capacity(
         sum(variant.replicas.minimum for variant in experiment.variants),
@@ -61,7 +60,7 @@ def words(before: Capacity, after: Capacity) -> list[str]:
         said.append(f"{_bound(before.most)} → {_bound(after.most)} replicas at most")
     old, new = dict(before.requests), dict(after.requests)
     for name in sorted(old.keys() | new.keys()):
-        change = new.get(name, Fraction(0)) - old.get(name, Fraction(0))
+        change = new.get(name, 0) - old.get(name, 0)
         if change:
             said.append(_amount(name, change))
     return said
@@ -71,12 +70,12 @@ def _bound(most: int | None) -> str:
     return "any number of" if most is None else str(most)
 
 
-def _amount(name: str, change: Fraction) -> str:
+def _amount(name: str, change: int) -> str:
     if name == "memory" or name.endswith("storage"):
         return f"{_signed(change / _GIB)} GiB {name}"
     unit = {"cpu": "CPU"}.get(name, "GPU" if name.endswith("/gpu") else name)
-    return f"{_signed(change)} {unit}"
+    return f"{_signed(change / ONE)} {unit}"
 
 
-def _signed(amount: Fraction | int) -> str:
-    return f"{float(amount):+.6g}"
+def _signed(amount: float) -> str:
+    return f"{amount:+.6g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from generator import kserve
 from generator.quantities import ONE, value
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _GIB = 1024**3 * ONE
 class Capacity(NamedTuple):
     """Sums over all variants; `requests` are of the least replicas, in billionths, by resource in order of name.
 
-    `most` is None where a variant may grow without bound. `silent` are variants that leave requests to their runtime.
+    `most` is None where a variant may grow without bound. `silent` are variants that leave a request to their runtime.
     """
 
     least: int
@@ -33,15 +34,24 @@ def of(experiment: Experiment | None) -> Capacity:
         return NOTHING
     sums: dict[str, int] = {}
     for variant in experiment.variants:
-        for name, amount in variant.requests:
+        for name, amount in _requested(variant).items():
             sums[name] = sums.get(name, 0) + (value(amount) or 0) * variant.replicas.minimum
     bounds = [_most(variant) for variant in experiment.variants]
     return Capacity(
         sum(variant.replicas.minimum for variant in experiment.variants),
         None if None in bounds else sum(filter(None, bounds)),
         tuple(sorted(sums.items())),
-        tuple(variant.name for variant in experiment.variants if not variant.requests),
+        tuple(variant.name for variant in experiment.variants if kserve.RUNTIME_RESOURCES.keys() - _requested(variant)),
     )
+
+
+def _requested(variant: Variant) -> dict[str, str]:
+    """A limit without a request becomes the request (Kubernetes, pkg/apis/core/v1/defaults.go, SetDefaults_Pod).
+
+    But not where the runtime has a request of its own, which stays beside the limit.
+    """
+    limits = {name: amount for name, amount in variant.limits if name not in kserve.RUNTIME_RESOURCES}
+    return limits | dict(variant.requests)
 
 
 def _most(variant: Variant) -> int | None:

@@ -332,7 +332,7 @@ def _capacity(change: ExperimentChange) -> tuple[Words, ...]:
 
 
 def _demands(experiment: Experiment) -> list[object]:
-    return [(one.name, one.requests, one.replicas) for one in experiment.variants]
+    return [(one.name, one.requests, one.limits, one.replicas) for one in experiment.variants]
 
 
 def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> Iterator[Words]:

@@ -10,13 +10,14 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator.repository import ENVIRONMENTS, experiment_file
+from generator.repository import BASE, experiment_file
 from generator.versions import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from generator.domain.model import Experiment
+    from generator.versions.revisions import State
 
 
 class Overlaps(NamedTuple):
@@ -37,8 +38,8 @@ class Overlaps(NamedTuple):
         return tuple(sorted(file for file in named if file.rpartition("/")[2] != experiment.name))
 
 
-def find(root: str, commit: str, experiments: Iterable[Experiment]) -> Callable[[], Overlaps]:
-    """Start to search all experiment files of a commit, or of the working tree if it is "", for models and hostnames.
+def find(root: str, state: State, experiments: Iterable[Experiment]) -> Callable[[], Overlaps]:
+    """Start to search all experiment files of a state of the repository of `root` for models and hostnames.
 
     Returns what waits for the answer.
     """
@@ -46,30 +47,29 @@ def find(root: str, commit: str, experiments: Iterable[Experiment]) -> Callable[
     texts |= {experiment.hostname for experiment in experiments}
     if not texts:
         return lambda: Overlaps({})
-    where = (commit,) if commit else ("--untracked", "--no-exclude-standard")
+    files = [*state.experiments, *((BASE, name) for name in state.base)]
+    # Folders, since to match a pattern Git would walk through all manifests, too.
+    folders = sorted({os.path.dirname(experiment_file(*one)) for one in files})
+    where = (state.commit,) if state.commit else ("--untracked", "--no-exclude-standard")
     wait = git.later(
         root,
-        *("grep", "-z", "-I", "--no-color", "--full-name", "-F", "-f", "-", *where),
-        *("--", f":(glob){experiment_file('*', '*')}"),
+        *("--literal-pathspecs", "-c", "grep.fullName=false"),
+        *("grep", "-z", "-I", "--no-color", "-F", "-f", "-", *where, "--", *folders),
         data="\n".join(sorted(texts)).encode(),
         answers=(0, 1),  # 1: nothing is found
     )
-    return lambda: _found(wait(), texts)
+    within = f"{state.commit}:" if state.commit else ""
+    return lambda: _found(wait(), texts, {f"{within}{experiment_file(*one)}": "/".join(one) for one in files})
 
 
-def _found(out: bytes, texts: set[str]) -> Overlaps:
+def _found(out: bytes, texts: set[str], labels: dict[str, str]) -> Overlaps:
+    """Read what `git grep -z` prints, of the files that have labels."""
     # Whole words only: what goes on after the text is another model or host.
     whole = re.compile("|".join(re.escape(one) for one in sorted(texts, key=len, reverse=True)))
     found: dict[str, set[str]] = {}
     for line in os.fsdecode(out).splitlines():
         path, _, text = line.partition("\0")
-        for match in whole.finditer(text):
+        for match in whole.finditer(text) if path in labels else ():
             if not text[match.end() : match.end() + 1].strip("\"' ,}#"):
-                found.setdefault(match[0], set()).add(_label(path))
-    return Overlaps({text: tuple(sorted(labels)) for text, labels in found.items()})
-
-
-def _label(path: str) -> str:
-    _, _, rest = path.rpartition(f"{ENVIRONMENTS}/")
-    environment, _, file = rest.partition("/experiments/")
-    return f"{environment}/{file.removesuffix('.yaml')}"
+                found.setdefault(match[0], set()).add(labels[path])
+    return Overlaps({text: tuple(sorted(files)) for text, files in found.items()})

@@ -21,7 +21,7 @@ from generator.versions import git
 from generator.versions.lives import Change, Commit, Decision, Line, dated, followed, part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from generator.versions.lives import Key, Life, Part
 
@@ -45,26 +45,43 @@ def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, L
     `ref` is what is deployed, as `git.deployed` names it. ShallowError, DetachedError or GitError where history does
     not say.
     """
+    whole(root)()
     tip = _tip(root, ref)
-    if not tip:
-        return {}
-    commits = _commits(root, tip, {environment for environment, _ in wanted}, now)
-    keys = followed(commits, wanted)
-    parts = _parts(root, commits, keys)
-    line = Line(keys)
-    for commit in commits:
-        line.deploy(commit, parts)
-    told = decisions(root, tip)
-    return {key: line.life(key, told) for key in wanted if key in line.lives}
+    return lived(root, tip, wanted, now)() if tip else {}
+
+
+def whole(root: str) -> Callable[[], None]:
+    """Start to ask whether history is all there; return what waits for the answer: ShallowError if it is cut off."""
+    answer = git.later(root, "rev-parse", "--is-shallow-repository")
+
+    def wait() -> None:
+        if answer().strip() == b"true":
+            raise ShallowError(
+                f"the history in {root} is cut off, and how long a stage has lasted is read from it; run `git fetch "
+                "--unshallow`, or set `fetch-depth: 0` for the checkout in CI"
+            )
+
+    return wait
+
+
+def lived(root: str, tip: str, wanted: Collection[Key], now: int) -> Callable[[], dict[Key, Life]]:
+    """Start to read the lives up to a commit; return what waits for them, as `lives` returns them."""
+    deployed, told = _commits(root, tip, {environment for environment, _ in wanted}, now), decisions(root, tip)
+
+    def wait() -> dict[Key, Life]:
+        commits, said = deployed(), told()
+        keys = followed(commits, wanted)
+        parts = _parts(root, commits, keys)
+        line = Line(keys)
+        for commit in commits:
+            line.deploy(commit, parts)
+        return {key: line.life(key, said) for key in wanted if key in line.lives}
+
+    return wait
 
 
 def _tip(root: str, ref: str) -> str:
     """Return the commit that is deployed; "" if nothing is committed yet."""
-    if git.line(root, "rev-parse", "--is-shallow-repository") == "true":
-        raise ShallowError(
-            f"the history in {root} is cut off, and how long a stage has lasted is read from it; run `git fetch "
-            "--unshallow`, or set `fetch-depth: 0` for the checkout in CI"
-        )
     if ref == "HEAD":
         if git.attempt(root, "symbolic-ref", "--quiet", "HEAD").status:
             raise DetachedError(
@@ -76,19 +93,26 @@ def _tip(root: str, ref: str) -> str:
     return git.resolve(root, ref)
 
 
-def _commits(root: str, tip: str, environments: Collection[str], now: int) -> list[Commit]:
-    """Read the first-parent line, oldest first: all of it, since a commit elsewhere bounds the dates of those here."""
+def _commits(root: str, tip: str, environments: Collection[str], now: int) -> Callable[[], list[Commit]]:
+    """Start to read the first-parent line; return what waits for it, oldest first.
+
+    All of it is read, since a commit elsewhere bounds the dates of those here.
+    """
     places = [f"{ENVIRONMENTS}/{one}/experiments" for one in sorted({BASE, *environments})]
-    out = git.run(
+    log = git.later(
         root,
         *("--no-replace-objects", "--literal-pathspecs", "-c", "log.showRoot=true", "log", "--first-parent", "-m"),
         *("--sparse", "--relative", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-color"),
         *("--no-show-signature", "--no-mailmap", "--encoding=UTF-8", f"--format=%x01{'%x00'.join(_FIELDS)}"),
         *("--end-of-options", tip, "--", *map(environment_file, sorted(environments)), *places),
     )
-    found = list(_read(iter(out.split(b"\0"))))[::-1]
-    times = dated([commit.time for commit in found], now)
-    return [commit._replace(time=time) for commit, time in zip(found, times, strict=True)]
+
+    def wait() -> list[Commit]:
+        found = list(_read(iter(log().split(b"\0"))))[::-1]
+        times = dated([commit.time for commit in found], now)
+        return [commit._replace(time=time) for commit, time in zip(found, times, strict=True)]
+
+    return wait
 
 
 def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:
@@ -148,17 +172,22 @@ def _in_base(key: Key, names: Collection[str]) -> bool:
     return key[0] == BASE and key[1] in names
 
 
-def decisions(root: str, revisions: str) -> dict[Key, list[Decision]]:
-    """Read what Penstock's commits say of themselves, also those behind merges, parents first.
+def decisions(root: str, revisions: str) -> Callable[[], dict[Key, list[Decision]]]:
+    """Start to read what Penstock's commits say of themselves, also those behind merges; return what waits for it.
 
-    `revisions` is the name of a commit, for it and all before it, or two such names as `<from>..<to>`.
+    `revisions` is the name of a commit, for it and all before it, or two such names as `<from>..<to>`. Parents come
+    first.
     """
-    out = git.run(
+    log = git.later(
         root,
         *("--no-replace-objects", "log", "--topo-order", "--reverse", "-z", "--no-show-signature", "--no-color"),
         *("--no-mailmap", "--encoding=UTF-8", "--basic-regexp", f"--grep=^{TRAILER_EXPERIMENT}: "),
         *("--format=%H%x00%ct%x00%(trailers:only,unfold)", "--end-of-options", revisions),
     )
+    return lambda: _decided(log())
+
+
+def _decided(out: bytes) -> dict[Key, list[Decision]]:
     fields = iter(out.split(b"\0")[:-1])
     found: dict[Key, list[Decision]] = defaultdict(list)
     for commit, time, raw in zip(fields, fields, fields, strict=True):

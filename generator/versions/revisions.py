@@ -8,7 +8,7 @@ experiments of which ten changed cost ten.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from generator import repository
@@ -27,6 +27,7 @@ from generator.versions.git import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
 WORKING_TREE = ""
 """The name of the working tree among revisions: no commit is called so."""
@@ -71,42 +72,69 @@ class Comparison(NamedTuple):
     manifests: Callable[[State, str, str], dict[str, bytes]]
 
 
-@contextmanager
-def compared(root: str, base: str, head: str = WORKING_TREE, only: Iterable[str] = ()) -> Iterator[Comparison]:
+def compared(
+    root: str, base: str, head: str = WORKING_TREE, only: Iterable[str] = ()
+) -> AbstractContextManager[Comparison]:
     """Compare two revisions for as long as the context lasts; GitError if there is no such revision.
 
-    `only` names environments; all if left out.
+    `only` names environments; all if left out. Git is at work from the call on, so that modules can be loaded before
+    the context is entered.
     """
     import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
 
-    with git.Objects(root) as objects, tempfile.TemporaryDirectory(prefix="penstock-") as private:
-        commit = objects.commit(base)
-        if head == WORKING_TREE:
-            changed = _changed(root, commit)
-            before = _state(objects, commit, f"{private}/before")
-            after = _working_tree(root, before, _state(objects, objects.commit("HEAD"), root), changed())
-        else:
-            before = _state(objects, commit, f"{private}/before")
-            after = _state(objects, objects.commit(head), f"{private}/after")
-        found = Comparison(
-            before, after, *_differing(before, after, frozenset(only)), lambda *of: _manifests(objects, *of)
+    with ExitStack() as stack:
+        objects = stack.enter_context(git.Objects(root))
+        private = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
+        commits = objects.commit(base), objects.commit(head or "HEAD")
+        changed = None if head else _changed(root, commits[0])
+        before, committed = (
+            _state(objects, commit, f"{private}/{side}")
+            for commit, side in zip(commits, ("before", "after"), strict=True)
         )
-        for state in (before, after):
+
+        def after() -> State:
+            return _working_tree(root, before, committed, changed()) if changed else committed
+
+        return _compared(stack.pop_all(), objects, before, after, frozenset(only))
+
+
+@contextmanager
+def _compared(
+    stack: ExitStack, objects: git.Objects, before: State, after: Callable[[], State], only: frozenset[str]
+) -> Iterator[Comparison]:
+    with stack:
+        states = before, after()
+        found = Comparison(*states, *_differing(*states, only), lambda *of: _manifests(objects, *of))
+        for state in states:
             if state.commit:
                 _lay_out(objects, state, found)
         yield found
 
 
+def is_checked_out(root: str, state: State, environment: str, name: str, manifests: dict[str, bytes]) -> bool:
+    """Tell whether the working tree has all that a state's experiment is made of, and `manifests`, those of the state.
+
+    With templates of one's own it is never told to have it.
+    """
+    sources = environment_file(environment), experiment_file(environment, name), experiment_file(BASE, name)
+    return (
+        not (state.templates or os.path.isdir(f"{root}/{_TEMPLATES}"))
+        and all(_bytes(root, file) == _bytes(state.root, file) for file in sources)
+        and _rendered_on_disk(root, environment, name) == manifests
+    )
+
+
 def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
     """Return the commit at which `head` left `base`, or the branch that is deployed; GitError if they share none."""
-    ours, theirs = git.resolve(root, head or "HEAD"), git.resolve(root, base or git.deployed(root))
-    done = git.attempt(root, "merge-base", ours, theirs)
-    if done.status > 1:
-        raise git.failure(root, ("merge-base",), done)
+    revisions = (head or "HEAD", base or git.deployed(root))
+    done = git.attempt(root, "merge-base", "--end-of-options", *(f"{one}^{{commit}}" for one in revisions))
     if done.status:
+        ours, theirs = (git.short(git.resolve(root, one)) for one in revisions)  # which tells if one is not there
+        if done.status > 1:
+            raise git.failure(root, ("merge-base",), done)
         raise git.GitError(
-            f"{git.short(ours)} and {git.short(theirs)} have no common commit in {root}; fetch the whole history (in "
-            "CI: `fetch-depth: 0`), or name a commit with --base"
+            f"{ours} and {theirs} have no common commit in {root}; fetch the whole history (in CI: `fetch-depth: 0`), "
+            "or name a commit with --base"
         )
     return done.out.decode().strip()
 
@@ -240,14 +268,24 @@ def _rendered(before: State, after: State) -> set[tuple[str, str]]:
 def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:
     """Return regular files in the folders of an experiment's manifests, by path."""
     found: dict[str, bytes] = {}
-    places = folders(environment, name)
     if state.commit == WORKING_TREE:
-        kept = places if repository.delivered(state.root, environment) else places[:-1]
-        return {path: text for place in kept for path, text in _on_disk(state.root, place)}
-    for place, area in zip(places, state.manifests.get(environment, ()), strict=False):
+        return _rendered_on_disk(state.root, environment, name)
+    for place, area in zip(folders(environment, name), state.manifests.get(environment, ()), strict=False):
         inner = objects.folder(area[name]) if name in area and _is_folder(area[name]) else {}
         found |= {f"{place}/{file}": objects.blob(one) for file, one in inner.items() if one.mode in _FILES}
     return found
+
+
+def _rendered_on_disk(root: str, environment: str, name: str) -> dict[str, bytes]:
+    places = folders(environment, name)
+    kept = places if repository.delivered(root, environment) else places[:-1]
+    return {path: text for place in kept for path, text in _on_disk(root, place)}
+
+
+def _bytes(root: str, path: str) -> bytes | None:
+    with suppress(FileNotFoundError, NotADirectoryError), open(f"{root}/{path}", "rb") as file:
+        return file.read()
+    return None
 
 
 def _on_disk(root: str, place: str) -> Iterator[tuple[str, bytes]]:

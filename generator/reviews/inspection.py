@@ -1,0 +1,305 @@
+"""Finds out what a review says: reads both states, builds what is not known to be right, and asks Git's history."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from generator import repository
+from generator.documents import load
+from generator.names import isvc, manifest_file
+from generator.problems import Place, Problem, ProblemsError
+from generator.repository import AREAS, environment_file, folder
+from generator.reviews import meaning, overlaps, restarts, reversal, review, transitions
+from generator.runs import run
+from generator.runs.seal import seal
+from generator.versions import git, history, revisions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from generator.pipeline import Build
+    from generator.reviews.authorship import Edit
+    from generator.reviews.builds import Builds
+    from generator.reviews.meaning import ExperimentChange, Meaning, Side
+    from generator.reviews.overlaps import Overlaps
+    from generator.reviews.restarts import Pods
+    from generator.reviews.reversal import Reversal
+    from generator.versions.lives import Decision, Key, Life
+    from generator.versions.revisions import Comparison, State
+
+
+def of(found: Comparison, root: str, now: int) -> review.Report:
+    """Review the change from one state of the repository of `root` to another; `now` is in seconds."""
+    return _Inspection(root, found, now).report()
+
+
+class _Made(NamedTuple):
+    """What comes of the manifests of an experiment, as `review.Facts` says, and what is wrong with them."""
+
+    pods: tuple[Pods, ...] | None
+    objects: tuple[str, ...]
+    reversal: Reversal | None
+    stale: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+class _Past(NamedTuple):
+    """What Git's history says of experiments; `whole` is False where it is cut off."""
+
+    lives: dict[Key, Life]
+    whole: bool
+    edits: dict[str, tuple[Edit, ...]]
+    decisions: dict[Key, list[Decision]]
+
+
+class _Inspection:
+    """One review: what is built is built once, and only what is needed."""
+
+    def __init__(self, root: str, found: Comparison, now: int) -> None:
+        self._root = root
+        self._found = found
+        self._now = now
+        self._today = time.strftime("%Y-%m-%d", time.gmtime(now))
+        self._options = run.Options(self._today, compare=False)
+        self._builds: dict[str, Builds] = {}
+        self._problems: list[Problem] = []
+        self._unknown: list[str] = []
+
+    def report(self) -> review.Report:
+        read = meaning.of(self._found)
+        self._problems += read.wrong_after
+        experiments = self._experiments(read)
+        environments = [
+            review.of_environment(
+                one, environment_file(one.name), sum(other.title.startswith(f"{one.name}/") for other in experiments)
+            )
+            for one in read.environments
+        ]
+        notes = [
+            f"what was there before is wrong, so nothing is compared with it: {one.place}: {one.code} {one.message}"
+            for one in read.wrong_before
+            if one not in read.wrong_after
+        ]
+        return review.Report(
+            git.short(self._found.before.commit),
+            git.short(self._found.after.commit) or "the working tree",
+            (*environments, *experiments),
+            tuple(dict.fromkeys(self._problems)),
+            tuple(self._unknown),
+            tuple(notes),
+        )
+
+    def _experiments(self, read: Meaning) -> list[review.Review]:
+        """Git is asked all that it is needed for first, and works while manifests are made."""
+        readable = [one for one in read.experiments if _is_readable(one)]
+        searched = overlaps.find(self._root, self._found.after, [one.after.experiment for one in readable if one.after])
+        remembered = self._past(readable)
+        fresh = self._fresh(readable)
+        made = {(one.environment, one.name): self._made(one, fresh) for one in readable}
+        past, same = remembered(), searched()
+        reviews = []
+        for one in read.experiments:
+            found = made.get((one.environment, one.name))
+            if found is None:
+                reviews.append(review.unreadable(one))
+                continue
+            self._problems += found.problems
+            # What means the same is told if its manifests are not as they were.
+            if one.kind != "same" or found.stale or found.objects:
+                reviews.append(review.of_experiment(one, self._facts(one, found, same, past), self._today))
+        return reviews
+
+    def _fresh(self, changes: Iterable[ExperimentChange]) -> set[Key]:
+        """Return those whose manifests in the working tree an earlier run has found right."""
+        chosen: dict[str, tuple[str, ...]] = {}
+        for one in changes:
+            if one.after:
+                chosen[one.environment] = (*chosen.get(one.environment, ()), one.name)
+        work = run.prepare(repository.take(self._root), chosen, self._options)
+        return {(job.environment, job.name) for job in work.fresh}
+
+    def _facts(self, change: ExperimentChange, made: _Made, same: Overlaps, past: _Past) -> review.Facts:
+        self._problems += [_stale(path) if change.after else _left(path) for path in made.stale]
+        life = past.lives.get((change.environment, change.former or change.name))
+        told = past.decisions.get((change.environment, change.name), [])
+        reason = next((one.reason for one in reversed(told) if one.reason), "")
+        circumstances = transitions.Circumstances(self._now, life, _edits_of(past.edits, change), reason)
+        self._problems += transitions.check(change, circumstances)
+        experiment = change.after.experiment if change.after else None
+        return review.Facts(
+            made.pods,
+            made.objects,
+            made.reversal,
+            transitions.stand(change, circumstances) if transitions.grows(change) else None,
+            past.whole,
+            made.stale,
+            same.models(experiment) if experiment else (),
+            same.hosts(experiment) if experiment else (),
+            next((one.verdict for one in reversed(told) if one.verdict), ""),
+            reason,
+        )
+
+    def _made(self, change: ExperimentChange, fresh: set[Key]) -> _Made:
+        """Compare what is rendered before and after, and what is committed with what it should be."""
+        try:
+            return self._compared(change, (change.environment, change.name), fresh)
+        except ProblemsError as error:
+            return _Made(None, (), None, (), tuple(error.problems))
+
+    def _compared(self, change: ExperimentChange, key: Key, fresh: set[Key]) -> _Made:
+        before = self._manifests(change)
+        committed = self._found.manifests(self._found.after, *key)
+        after = committed
+        problems: tuple[Problem, ...] = ()
+        if change.after is None:
+            after = {}
+        elif key not in fresh or not self._is_on_disk(key, committed):
+            build = self._builder(self._found.after).build(*key)
+            problems = tuple(build.problems)
+            after = _sealed(build)
+        stale = tuple(
+            sorted(path for path in committed.keys() | after.keys() if committed.get(path) != after.get(path))
+        )
+        if change.kind == "unreadable":
+            return _Made(None, (), None, stale, problems)
+        old, new = (
+            _services(change.before, change.former or change.name, before),
+            _services(change.after, key[1], after),
+        )
+        same = {variant for variant, text in old.items() if new.get(variant) == text}
+        runs, will = _parsed(old, same), _parsed(new, same)
+        served = _serving(change.before, runs, before), _serving(change.after, will, after)
+        mode = (change.after or change.before).environment.mode  # type: ignore[union-attr]
+        objects = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+        return _Made(
+            restarts.compare(runs, will, mode),
+            tuple(sorted(path for path in objects if not path.endswith("/kustomization.yaml"))),
+            reversal.of(*served, mode) if objects or change.kind != "same" else None,
+            stale,
+            problems,
+        )
+
+    def _is_on_disk(self, key: Key, committed: dict[str, bytes]) -> bool:
+        """Tell whether what is known of an experiment in the working tree holds for it in the state after."""
+        after = self._found.after
+        return not after.commit or revisions.is_checked_out(self._root, after, *key, committed)
+
+    def _builder(self, state: State) -> Builds:
+        if state.root not in self._builds:
+            from generator.reviews import builds  # noqa: PLC0415 (start-up time: what is known to be right is not built)
+
+            self._builds[state.root] = builds.Builds(state, self._options)
+        return self._builds[state.root]
+
+    def _manifests(self, change: ExperimentChange) -> dict[str, bytes]:
+        """Return the manifests before as committed, by path; as they would be rendered if none is."""
+        name = change.former or change.name
+        if change.before is None:
+            return {}
+        found = self._found.manifests(self._found.before, change.environment, name)
+        if not found:
+            with suppress(ProblemsError):
+                found = _sealed(self._builder(self._found.before).build(change.environment, name))
+        return found
+
+    def _past(self, changes: list[ExperimentChange]) -> Callable[[], _Past]:
+        """Start to ask history what decides on these changes; return what waits for the answer."""
+        lives, told = self._lives(changes), self._told(changes)
+
+        def wait() -> _Past:
+            try:
+                known, whole = lives(), True
+            except history.ShallowError as error:
+                self._unknown.append(str(error))
+                known, whole = {}, False
+            return _Past(known, whole, self._edits(changes), told())
+
+        return wait
+
+    def _lives(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, Life]]:
+        """Start to read the lives of those whose soak matters."""
+        wanted = {
+            (one.environment, one.former or one.name)
+            for one in changes
+            if one.before and one.after and one.after.experiment.rollout and transitions.grows(one)
+        }
+        if not wanted:
+            return dict
+        whole = history.whole(self._root)
+        lives = history.lived(self._root, self._found.before.commit, wanted, self._now)
+
+        def wait() -> dict[Key, Life]:
+            found = lives()
+            whole()
+            return found
+
+        return wait
+
+    def _told(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, list[Decision]]]:
+        """Start to read what commits of the change say of themselves, where a step may rest on it."""
+        if not self._found.after.commit or not any(one.after and one.after.experiment.rollout for one in changes):
+            return dict
+        return history.decisions(self._root, f"{self._found.before.commit}..{self._found.after.commit}")
+
+    def _edits(self, changes: Iterable[ExperimentChange]) -> dict[str, tuple[Edit, ...]]:
+        sides = [one.before or one.after for one in changes]
+        if not any(side and any(side.environment.policy.authors) for side in sides):
+            return {}
+        from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
+
+        return authorship.edits(self._root, self._found.before.commit, self._found.after.commit or "HEAD")
+
+
+def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> tuple[Edit, ...]:
+    if not edits:
+        return ()
+    from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
+
+    names = filter(None, dict.fromkeys((change.former, change.name)))
+    return tuple(edit for name in names for edit in authorship.of(edits, change.environment, name))
+
+
+def _is_readable(change: ExperimentChange) -> bool:
+    """Tell whether there is something to say: of what was wrong before, what it is now."""
+    return change.kind != "unreadable" or change.after is not None
+
+
+def _stale(path: str) -> Problem:
+    message = "this manifest is not what the experiment says: something else would be applied"
+    return Problem("PS708", Place(path), message, "run `penstock render`, and commit what it writes")
+
+
+def _left(path: str) -> Problem:
+    message = "this manifest is left of an experiment that is declared no more: it would still be applied"
+    return Problem("PS708", Place(path), message, "run `penstock render`, or delete it with its environment")
+
+
+def _sealed(build: Build) -> dict[str, bytes]:
+    return {one.planned.path: seal(one.planned.source, one.text).encode() for one in build.manifests}
+
+
+def _services(side: Side | None, name: str, manifests: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the InferenceServices among manifests, by variant."""
+    if side is None:
+        return {}
+    place = folder(side.environment.name, AREAS[0], name)
+    paths = {
+        one.name: f"{place}/{manifest_file('InferenceService', isvc(name, one.name))}"
+        for one in side.experiment.variants
+    }
+    return {variant: manifests[path] for variant, path in paths.items() if path in manifests}
+
+
+def _parsed(texts: dict[str, bytes], same: set[str]) -> dict[str, Any]:
+    """Read InferenceServices, but for those that are alike on both sides: there is nothing to compare."""
+    return {variant: {} if variant in same else load.parse(text, variant)[0] for variant, text in texts.items()}
+
+
+def _serving(side: Side | None, services: dict[str, Any], manifests: dict[str, bytes]) -> reversal.Serving | None:
+    if side is None:
+        return None
+    traffic = {one.name: one.traffic for one in side.experiment.variants}
+    routes = {path: text for path, text in manifests.items() if "/traffic/" in path}
+    return reversal.Serving(side.experiment.hostname, traffic, services, routes)

@@ -108,7 +108,7 @@ def test_14_order_of_arrival_and_departure() -> None:
         for one in rendered()
         if one["kind"] != "Kustomization"
     }
-    assert waves["InferenceService"] < waves["ServiceMonitor"] < waves["HTTPRoute"]
+    assert waves["InferenceService"] < waves["HTTPRoute"] < waves["ServiceMonitor"]
     for service in of("InferenceService"):
         assert service["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "PruneLast=true"
 

@@ -395,11 +395,11 @@ def test_a_lock_says_when_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_workers_fill_what_their_parent_commits(tmp_path: Path) -> None:
     render(OLD)
-    stagings = [Staging.open(str(tmp_path), "environments") for _ in range(3)]
-    jobs = [partial(stagings[0].stage, A, NEW[A]), partial(stagings[1].delete, B)]
+    staging = Staging.open(str(tmp_path), "environments")
+    jobs = [partial(staging.stage, A, NEW[A]), partial(staging.delete, B)]
     assert [finish(start(job)) for job in jobs] == [0, 0]
     assert disk().items() >= OLD.items()
-    tree.commit(stagings)
+    staging.commit()
     assert disk() == {A: NEW[A], C: OLD[C]}
 
 

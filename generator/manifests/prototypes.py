@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator import names
 from generator.documents.scalars import encode, scalar
-from generator.domain.model import Experiment, Variant
+from generator.domain.model import Experiment, Replicas, Variant
 from generator.manifest import Manifest, ObjectId, Planned
 from generator.manifests import figures, plan, verify
 from generator.manifests.figures import Figures, Written
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from generator.manifests.readback import Reader
     from generator.manifests.render import Templates
 
-# All that a prototype may depend on. What is not named here is None in it, so that using it shows at once.
+# All that a prototype may depend on, besides whether a variant may sleep. What is not named here is None in it, so that
+# using it shows at once.
 _OF_EXPERIMENT = frozenset({"owner", "shadow", "requests", "metrics"})
-_OF_VARIANT = frozenset({"name", "protocol", "runtime", "replicas", "timeout"})
+_OF_VARIANT = frozenset({"name", "protocol", "runtime", "timeout"})
 _NAME, _HYPOTHESIS = "penstock-odd-name", "Penstock's odd hypothesis"
 _NUMBER, _PERCENT = "770{:04d}077", 931009
 _MOST = 256
@@ -95,7 +96,7 @@ class Prototypes:
 def _key(experiment: Experiment, environment: Environment) -> Hashable:
     """Return all that decides the text between the words; a runtime has a name of its own in each environment."""
     variants = tuple(
-        (one.name, one.protocol, one.runtime.name, one.replicas, one.timeout, one.traffic > 0)
+        (one.name, one.protocol, one.runtime.name, one.timeout, one.replicas.minimum > 0, one.traffic > 0)
         for one in experiment.variants
     )
     metrics = tuple(map(_numberless, experiment.metrics))
@@ -111,7 +112,10 @@ def _numberless(metric: Metric) -> Metric:
 def _made_up(experiment: Experiment, environment: Environment) -> tuple[Experiment, Figures]:
     """Return an experiment with odd words, in which only what a prototype may depend on is left, and odd numbers."""
     variants = tuple(
-        Variant._make(_only(one, _OF_VARIANT))._replace(traffic=_PERCENT + 10 * number if one.traffic else 0)
+        Variant._make(_only(one, _OF_VARIANT))._replace(
+            replicas=Replicas._make((int(one.replicas.minimum > 0), None, None, None)),
+            traffic=_PERCENT + 10 * number if one.traffic else 0,
+        )
         for number, one in enumerate(experiment.variants)
     )
     left = Experiment._make(_only(experiment, _OF_EXPERIMENT))

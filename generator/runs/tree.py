@@ -25,7 +25,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
 CREATE: Final = "create"
 UPDATE: Final = "update"
@@ -208,7 +208,7 @@ def _read(file: str, expected: bytes = b"") -> bytes:
 class Staging:
     """Files and deletions that wait, on disk only, to become visible together.
 
-    All its state is one dotted folder: a forked worker fills what its parent made and later commits, and
+    All its state is one dotted folder: forked workers together fill what their parent later commits, and
     memory does not grow with the files. It appears with the first file: a run that changes nothing writes
     nothing. Paths are those that `compare` let pass. As a context manager it drops what was not committed.
     """
@@ -250,8 +250,15 @@ class Staging:
         return f"{self.area}/tree/"
 
     def commit(self) -> None:
-        """Make it visible, as `commit` does."""
-        commit((self,))
+        """Make it all visible: check it, rename all files, then delete; removes the area."""
+        if not os.path.isdir(self.area):
+            return
+        try:
+            for act, outcome in ((_check, _UNTOUCHED), (_publish, _UNFINISHED), (_prune, _UNFINISHED)):
+                with _explained(self.root, outcome=outcome):
+                    act(self)
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Drop what waits. What resists is left to `recover`: usually an error is on its way already."""
@@ -280,19 +287,6 @@ def _put(file: str, data: bytes, flags: int) -> None:
             data = data[os.write(descriptor, data) :]
     finally:
         os.close(descriptor)
-
-
-def commit(stagings: Sequence[Staging]) -> None:
-    """Make several areas visible as one: check them all, rename all files, then delete; removes the areas."""
-    filled = [staging for staging in stagings if os.path.isdir(staging.area)]
-    try:
-        for act, outcome in ((_check, _UNTOUCHED), (_publish, _UNFINISHED), (_prune, _UNFINISHED)):
-            for staging in filled:
-                with _explained(staging.root, outcome=outcome):
-                    act(staging)
-    finally:
-        for staging in filled:
-            staging.abandon()
 
 
 def _check(staging: Staging) -> None:

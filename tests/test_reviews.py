@@ -1,7 +1,8 @@
 """One folder in reviews/ is one pull request: what lies in before/ and after/ is laid over the repository of _base/.
 
 A file there is a merge patch of the one that it is laid over, or a new one; an empty file deletes. `case.yaml` may say
-how long the state before lasted, who made the change, when, with which message, and whether its manifests are rendered.
+how long the state before lasted, who made the change, when, with which message, whether its manifests are rendered, and
+which folders of the state before are left all the same.
 `pytest --update` rewrites review.md and diff.txt: read them before committing them, as a reviewer would.
 """
 
@@ -57,7 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch, moment: datetime.datetime, *arguments: 
 def play(case: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[datetime.datetime, dict[str, Any]]:
     """Make the two commits of a case; return the moment of the review, and what the case says."""
     told: dict[str, Any] = {"soaked": 120, "email": "author@example.com", "render": True, "base": "HEAD~1"}
-    told["message"] = "After"
+    told |= {"message": "After", "left": []}
     if (HERE / case / "case.yaml").exists():
         told |= parsed((HERE / case / "case.yaml").read_text())
     shutil.copytree(HERE / "_base", root)
@@ -69,6 +70,8 @@ def play(case: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dateti
     lay(HERE / case / "after", root)
     if told["render"]:
         run(monkeypatch, moment, "render", "-C", str(root))
+    for folder in told["left"]:
+        git(root, "checkout", "HEAD", "--", folder)
     commit(root, told["message"], email=told["email"], at=moment.isoformat())
     return moment, told
 

@@ -71,6 +71,8 @@ class _Inspection:
         read = meaning.of(self._found)
         self._problems += read.wrong_after
         experiments = self._experiments(read)
+        for key in self._found.left:
+            self._problems += map(_left, sorted(self._found.manifests(self._found.after, *key)))
         environments = [
             review.of_environment(
                 one, environment_file(one.name), sum(other.title.startswith(f"{one.name}/") for other in experiments)
@@ -121,7 +123,7 @@ class _Inspection:
         return {(job.environment, job.name) for job in work.fresh}
 
     def _facts(self, change: ExperimentChange, made: _Made, same: Overlaps, past: _Past) -> review.Facts:
-        self._problems += [_stale(path) if change.after else _left(path) for path in made.stale]
+        self._problems += map(_stale, made.stale if change.after else ())
         life = past.lives.get((change.environment, change.former or change.name))
         told = past.decisions.get((change.environment, change.name), [])
         reason = next((one.reason for one in reversed(told) if one.reason), "")
@@ -272,8 +274,8 @@ def _stale(path: str) -> Problem:
 
 
 def _left(path: str) -> Problem:
-    message = "this manifest is left of an experiment that is declared no more: it would still be applied"
-    return Problem("PS708", Place(path), message, "run `penstock render`, or delete it with its environment")
+    message = "this manifest is of an experiment that is not declared, or no more: it would be applied all the same"
+    return Problem("PS708", Place(path), message, "run `penstock render`, or delete it")
 
 
 def _sealed(build: Build) -> dict[str, bytes]:

@@ -80,7 +80,7 @@ def _folded(name: str, text: str) -> str:
 def title(report: Report) -> str:
     """Say in a few words what the review found."""
     if not report.reviews:
-        return "nothing changes"
+        return report.silence
     number = len(report.reviews)
     return f"{number} change{'s' if number > 1 else ''}"
 

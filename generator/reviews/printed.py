@@ -20,7 +20,7 @@ def _text(found: Report) -> str:
     lines = [line for review in found.reviews for line in _lines(review)]
     lines += [f"could not be found out: {report.printable(one)}" for one in found.unknown]
     lines += [f"note: {report.printable(one)}" for one in found.notes]
-    said = "".join(f"{line}\n" for line in lines) or "nothing changes\n"
+    said = "".join(f"{line}\n" for line in lines) or f"{found.silence}\n"
     return said + report.problems(found.problems, "text")
 
 

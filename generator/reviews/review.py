@@ -94,6 +94,11 @@ class Report(NamedTuple):
     unknown: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def silence(self) -> str:
+        """What to say where there is no review."""
+        return "no experiment changes" if self.problems else "nothing changes"
+
 
 def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review:
     """Say what changes for all experiments of an environment; `changed` counts those that come out different."""

@@ -61,14 +61,16 @@ class State(NamedTuple):
 class Comparison(NamedTuple):
     """Two states, and the experiments (environment, name) that may differ, in order.
 
-    `environments` are those whose own file differs, or that one of the states lacks. `manifests` reads what a state has
-    of an experiment's manifests, by path.
+    `environments` are those whose own file differs, or that one of the states lacks. `left` have manifests after, but
+    are not declared there; they were declared before, or had not these manifests. `manifests` reads what a state has of
+    an experiment's manifests, by path.
     """
 
     before: State
     after: State
     affected: tuple[tuple[str, str], ...]
     environments: tuple[str, ...]
+    left: tuple[tuple[str, str], ...]
     manifests: Callable[[State, str, str], dict[str, bytes]]
 
 
@@ -104,7 +106,9 @@ def _compared(
 ) -> Iterator[Comparison]:
     with stack:
         states = before, after()
-        found = Comparison(*states, *_differing(*states, only), lambda *of: _manifests(objects, *of))
+        found = Comparison(
+            *states, *_differing(*states, only), _left(*states, only), lambda *of: _manifests(objects, *of)
+        )
         for state in states:
             if state.commit:
                 _lay_out(objects, state, found)
@@ -263,6 +267,34 @@ def _rendered(before: State, after: State) -> set[tuple[str, str]]:
         for name in _unequal(one, other)
         if after.declares(place, name)
     }
+
+
+def _left(before: State, after: State, only: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return what has manifests after and is not declared there, less what was just so before."""
+    old = _folders(before)
+    new = _folders(after) if after.commit else {one: old.get(one, _DISK) for one in _folders_on_disk(after.root)}
+    found = {(place, name) for (place, _, name), entry in new.items() if old.get((place, _, name)) != entry}
+    found |= {(place, name) for place, _, name in new if before.declares(place, name)}
+    return tuple(sorted(key for key in found if not after.declares(*key) and (not only or key[0] in only)))
+
+
+def _folders(state: State) -> dict[tuple[str, int, str], Entry]:
+    """Return the folders of manifests that a commit has: by environment, number of the area, and experiment."""
+    return {
+        (place, number, name): entry
+        for place, areas in state.manifests.items()
+        for number, area in enumerate(areas)
+        for name, entry in area.items()
+        if _is_folder(entry)
+    }
+
+
+def _folders_on_disk(root: str) -> Iterator[tuple[str, int, str]]:
+    for place in os.scandir(f"{root}/{ENVIRONMENTS}"):
+        areas = folders(place.name, "")
+        for number, area in enumerate(areas if repository.delivered(root, place.name) else areas[:-1]):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                yield from ((place.name, number, one.name) for one in os.scandir(f"{root}/{area}") if one.is_dir())
 
 
 def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:

@@ -125,4 +125,5 @@ MEANINGS = {
     "PS708": "a committed manifest that is not what the experiment says",
     "PS709": "another model under traffic",
     "PS710": "traffic for a variant that is not loaded yet",
+    "PS711": "evidence that is deleted with an experiment's former name",
 }

@@ -151,7 +151,7 @@ def test_a_renamed_experiment_lives_on_under_its_new_name(past: History) -> None
     past.weigh(100, name="recommender")
     life = lived(past, "recommender")
     assert spans(life) == [Span(20, 0, 1), Span(50, 1, 3), Span(100, 3)]
-    assert (life.attempts, life.former) == (1, (EXPERIMENT,))
+    assert (life.attempts, life.former) == (1, ((EXPERIMENT, 1),))
     assert history.lives(str(past.root), "HEAD", [KEY], NOW) == {}
 
 
@@ -228,7 +228,7 @@ def test_a_name_used_again_counts_all_attempts_under_it(past: History) -> None:
     past.rename(EXPERIMENT, "recommender")
     past.commit()
     life = lived(past, "recommender")
-    assert (life.attempts, life.former, spans(life)) == (3, (EXPERIMENT,), [Span(20, 2)])
+    assert (life.attempts, life.former, spans(life)) == (3, ((EXPERIMENT, 2),), [Span(20, 2)])
 
 
 @pytest.mark.parametrize(

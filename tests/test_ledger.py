@@ -44,7 +44,7 @@ LOOK = Look(
 
 def written(root: Path, *looks: Look) -> None:
     (root / FILE).unlink(missing_ok=True)
-    known = Ledger(FILE, (), "")
+    known = Ledger(FILE, (), "", FILE)
     for look in looks:
         ledger.append(str(root), known, look)
         digest = json.loads((root / FILE).read_text(encoding="utf-8").splitlines()[-1])["digest"]
@@ -67,7 +67,25 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_there_may_be_none_yet(tmp_path: Path) -> None:
-    assert read(tmp_path) == Ledger(FILE, (), "")
+    assert read(tmp_path) == Ledger(FILE, (), "", FILE)
+
+
+def test_what_a_former_name_has_goes_on_under_the_new_one(tmp_path: Path) -> None:
+    second = LOOK._replace(until=1500, stages=STAGES[1:], windows=(window(1000, 1100, 1),))
+    written(tmp_path, LOOK)
+    before = (tmp_path / FILE).read_bytes()
+    renamed, former = ledger.file_of("production", "store", 2), ledger.file_of("production", "nobody", 1)
+    for _ in range(2):
+        found = ledger.read(str(tmp_path), renamed, STAGES, METRICS, (former, FILE))
+        assert (found.looks, found.source) == ((LOOK,), FILE)
+    ledger.append(str(tmp_path), found, second)
+    found = ledger.read(str(tmp_path), renamed, STAGES, METRICS, (former, FILE))
+    assert (found.looks, found.source) == ((LOOK, second), renamed)
+    assert (tmp_path / FILE).read_bytes() == before
+    (tmp_path / FILE).write_bytes(before[:-4])
+    (tmp_path / renamed).unlink()
+    with pytest.raises(LedgerError, match=f"{FILE}:1: this line of evidence is not what was written"):
+        ledger.read(str(tmp_path), renamed, STAGES, METRICS, (FILE,))
 
 
 @given(st.permutations(["v1", "v2"]))
@@ -76,7 +94,7 @@ def test_the_same_look_gives_the_same_bytes(order: list[str]) -> None:
     same = LOOK._replace(
         windows=tuple(one._replace(requests={name: counts[name] for name in order}) for one in LOOK.windows)
     )
-    assert ledger.line(Ledger(FILE, (), ""), same) == ledger.line(Ledger(FILE, (), ""), LOOK)
+    assert ledger.line(Ledger(FILE, (), "", FILE), same) == ledger.line(Ledger(FILE, (), "", FILE), LOOK)
 
 
 WRONG = {
@@ -137,7 +155,7 @@ def test_no_link_is_followed_and_no_pipe_waited_for(where: str, tmp_path: Path) 
             (root / FILE).symlink_to(outside / "stolen")
         else:
             os.mkfifo(root / FILE)
-    for act in (lambda: ledger.append(str(root), Ledger(FILE, (), ""), LOOK), lambda: read(root)):
+    for act in (lambda: ledger.append(str(root), Ledger(FILE, (), "", FILE), LOOK), lambda: read(root)):
         with pytest.raises(PenstockError) as caught:
             act()
         assert str(caught.value).startswith(FILE if where != "folder" else FILE.rpartition("/")[0])

@@ -124,6 +124,21 @@ def test_a_report_tells_evidence_only_where_it_changed_the_verdict(counted: Hist
     assert what == [["`published`", "-"], ["`evidence recorded`", "`continue`"], ["`evidence recorded`", "`rollback`"]]
 
 
+def test_evidence_goes_on_under_a_new_name(counted: History) -> None:
+    told(counted, "publish", EXPERIMENT, "-e", ENVIRONMENT)
+    asked = ("-e", ENVIRONMENT, "--evidence", "-o", "json")
+    before = json.loads(told(counted, "analyze", EXPERIMENT, *asked))
+    counted.rename(EXPERIMENT, "recommender")
+    told(counted, "publish", EXPERIMENT, "recommender", "-e", ENVIRONMENT)
+    assert counted.git("status", "--porcelain") == ""
+    after = json.loads(told(counted, "analyze", "recommender", *asked))
+    new = {"experiment": "recommender", "evidence": f"{evidence_folder(ENVIRONMENT, 'recommender')}/attempt-1.jsonl"}
+    assert after | {"until": ""} == before | {"until": ""} | new
+    (verdict,) = shown(counted)
+    assert verdict is not None
+    assert verdict["verdict"] == "rollback"
+
+
 def test_an_end_that_has_begun_goes_on_past_recorded_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, monkeypatch)
     world.change("Compare halves", traffic={"v1": 50, "v2": 50}, rollout={"steps": [50], "soak": "1h", "mode": "auto"})

@@ -34,7 +34,7 @@ def examined(root: Path) -> Examination:
     quality = Quality(coverage={"v1": 1.0, "v2": 0.96}, resets={"v2": 2}, gateway_gap=0.002, warnings=(HOSTILE,))
     designed = design(found, 0, 3, 2)
     judged = verdict(designed, stages, windows, quality)
-    ledger = Ledger("evidence.jsonl", (), "")
+    ledger = Ledger("evidence.jsonl", (), "", "evidence.jsonl")
     return Examination(found, ENVIRONMENT, 900, stages, windows, quality, designed, judged, ledger, None, sound=True)
 
 

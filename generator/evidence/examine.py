@@ -68,7 +68,8 @@ def examine(
     stages = counting.stages(_until(life.periods, until), experiment.control.name)
     metrics = fingerprints(experiment)
     file = ledger.file_of(environment.name, experiment.name, life.attempts)
-    known = ledger.read(root, file, stages, metrics)
+    former = [ledger.file_of(environment.name, one.name, one.attempts) for one in reversed(life.former)]
+    known = ledger.read(root, file, stages, metrics, former)
     known = known._replace(looks=tuple(look for look in known.looks if look.until <= until))
     look, gain = None, None
     if client is not None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator.analysis.counts import Stage, Window
 from generator.problems import PenstockError
+from generator.repository import evidence_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,11 +55,15 @@ class Look(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """All looks of an attempt, oldest first; `digest` is that of the last line."""
+    """All looks of an attempt, oldest first; `digest` is that of the last line.
+
+    `source` is the file that they were read from: that of a former name, as long as `file` itself has none.
+    """
 
     file: str
     looks: tuple[Look, ...]
     digest: str
+    source: str
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -68,33 +73,49 @@ class Ledger(NamedTuple):
 
 def file_of(environment: str, experiment: str, attempt: int) -> str:
     """Path of the evidence of an attempt, relative to the repository."""
-    return f"environments/{environment}/evidence/{experiment}/attempt-{attempt}.jsonl"
+    return f"{evidence_folder(environment, experiment)}/attempt-{attempt}.jsonl"
 
 
-def read(root: str, file: str, stages: Sequence[Stage], metrics: Mapping[str, str]) -> Ledger:
+def read(
+    root: str, file: str, stages: Sequence[Stage], metrics: Mapping[str, str], former: Sequence[str] = ()
+) -> Ledger:
     """Read a ledger, empty if there is none yet, and check all that can be checked.
 
-    LedgerError where it contradicts itself, the `stages` that Git knows, or the `metrics` that are declared now.
+    Where there is none, the first of those that there is of `former` names goes on. LedgerError where it contradicts
+    itself, the `stages` that Git knows, or the `metrics` that are declared now.
     """
+    for source in (file, *former):
+        raw = _bytes(root, source)
+        if raw is not None:
+            return _read(file, source, raw, stages, metrics)
+    return Ledger(file, (), "", file)
+
+
+def _bytes(root: str, file: str) -> bytes | None:
+    """Return what a ledger holds, None if there is none."""
     try:
         with open(_inside(root, file), "rb", opener=_opener) as opened:
             raw = opened.read(_LARGEST + 1)
     except FileNotFoundError:
-        return Ledger(file, (), "")
+        return None
     except OSError as error:
         raise LedgerError(f"{file}: the evidence cannot be read ({error.strerror}); make it readable") from None
     if len(raw) > _LARGEST:
         raise LedgerError(f"{file}: the evidence is larger than 64 MB, which no experiment writes; restore it from Git")
+    return raw
+
+
+def _read(file: str, source: str, raw: bytes, stages: Sequence[Stage], metrics: Mapping[str, str]) -> Ledger:
     looks: list[Look] = []
     digest, end = "", 0
     known = {stage.number: stage for stage in stages}
     for number, line in enumerate(raw.splitlines(), 1):
-        place = f"{file}:{number}"
+        place = f"{source}:{number}"
         look, digest = _line(place, line, digest)
         _check(place, look, end, known, metrics)
         looks.append(look)
         end = look.windows[-1].end if look.windows else end
-    return Ledger(file, tuple(looks), digest)
+    return Ledger(file, tuple(looks), digest, source)
 
 
 def line(ledger: Ledger, look: Look) -> str:
@@ -104,12 +125,13 @@ def line(ledger: Ledger, look: Look) -> str:
 
 
 def append(root: str, ledger: Ledger, look: Look) -> None:
-    """Write a look at the end of a ledger."""
+    """Write a look at the end of a ledger, after all that a former name had if it begins now."""
     path = _inside(root, ledger.file)
+    before = _bytes(root, ledger.source) if ledger.source != ledger.file else None
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "a", encoding="utf-8", newline="\n", opener=_opener) as opened:
-            opened.write(line(ledger, look))
+        with open(path, "ab", opener=_opener) as opened:
+            opened.write((before or b"") + line(ledger, look).encode())
     except OSError as error:
         raise PenstockError(
             f"{ledger.file}: the evidence cannot be written ({error.strerror}); make the folder writable"

@@ -147,7 +147,7 @@ def _remarks(row: Row) -> Iterator[str]:
     if row.experiment and (dict(deployed.traffic), deployed.shadow) != (dict(_declared(row)), _copied(row)):
         yield f"what is deployed is {printable(_shares(deployed.traffic, deployed.shadow))}"
     if life.former:
-        yield f"it was called {printable(', '.join(life.former))} before"
+        yield f"it was called {printable(', '.join(one.name for one in life.former))} before"
     if life.attempts > 1:
         yield f"this is attempt {life.attempts} under its name"
 
@@ -180,7 +180,7 @@ def _plain(row: Row) -> dict[str, Any]:
     return {
         "environment": row.environment,
         "name": row.name,
-        "formerly": list(life.former) if life else [],
+        "formerly": [one.name for one in life.former] if life else [],
         "owner": experiment.owner if experiment else None,
         "expires": experiment.expires if experiment else None,
         "daysLeft": row.days_left,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from generator.reviews.overlaps import Overlaps
     from generator.reviews.restarts import Pods
     from generator.reviews.reversal import Reversal
+    from generator.reviews.transitions import Evidence
     from generator.versions.lives import Decision, Key, Life
     from generator.versions.revisions import Comparison, State
 
@@ -127,7 +128,8 @@ class _Inspection:
         life = past.lives.get((change.environment, change.former or change.name))
         told = past.decisions.get((change.environment, change.name), [])
         reason = next((one.reason for one in reversed(told) if one.reason), "")
-        circumstances = transitions.Circumstances(self._now, life, _edits_of(past.edits, change), reason)
+        evidence = self._evidence(change)
+        circumstances = transitions.Circumstances(self._now, life, _edits_of(past.edits, change), reason, evidence)
         self._problems += transitions.check(change, circumstances)
         experiment = change.after.experiment if change.after else None
         return review.Facts(
@@ -141,7 +143,15 @@ class _Inspection:
             same.hosts(experiment) if experiment else (),
             next((one.verdict for one in reversed(told) if one.verdict), ""),
             reason,
+            evidence,
         )
+
+    def _evidence(self, change: ExperimentChange) -> Evidence:
+        """Tell what becomes of what was recorded, which goes on under a new name (`ledger.read`)."""
+        names = [(change.environment, name) for name in (change.former, change.name)]
+        if names[0] not in self._found.before.evidence:
+            return "none"
+        return "lost" if self._found.after.evidence.isdisjoint(names) else "kept"
 
     def _made(self, change: ExperimentChange, fresh: set[Key]) -> _Made:
         """Compare what is rendered before and after, and what is committed with what it should be."""

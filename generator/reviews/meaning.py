@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from generator.domain import interpret
 from generator.problems import ProblemsError
 from generator.reviews import differences
+from generator.versions import lives
 
 if TYPE_CHECKING:
     from generator.domain.interpret import Place, Reading
@@ -149,11 +150,11 @@ def _alike(one: ExperimentChange, other: ExperimentChange) -> bool:
     return one.environment == other.environment and _identity(one) == _identity(other)
 
 
-def _identity(change: ExperimentChange) -> tuple[object, ...]:
-    """Return what stays when an experiment is renamed: control, and every variant with the place of its model."""
+def _identity(change: ExperimentChange) -> str:
+    """Return what stays when an experiment is renamed, by the rule by which its life goes on."""
     side = change.before or change.after
     assert side is not None  # noqa: S101 (it was added or removed)
-    return tuple((one.name, one.storage_uri, str(one.storage)) for one in side.experiment.variants)
+    return lives.identity(side.reading.document.data)
 
 
 def _environment(before: _Reader, after: _Reader, name: str) -> EnvironmentChange:

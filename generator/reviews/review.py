@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from generator.reviews.meaning import EnvironmentChange, ExperimentChange
     from generator.reviews.restarts import Pods
     from generator.reviews.reversal import Reversal
+    from generator.reviews.transitions import Evidence
     from generator.versions.stages import Standing
 
 
@@ -56,7 +57,7 @@ class Facts(NamedTuple):
     path; `stale` those committed that are not what the experiment says. `standing` is None where no candidate gets
     more. `soak_known` is False where history is cut off. `models` are other experiments that serve one of its models,
     `hosts` those that take its hostname. `verdict` and `override` are what commits of the change say last, "" if they
-    say nothing.
+    say nothing. `evidence` is what becomes of that of an experiment with another name.
     """
 
     pods: tuple[Pods, ...] | None
@@ -69,6 +70,7 @@ class Facts(NamedTuple):
     hosts: tuple[str, ...]
     verdict: str = ""
     override: str = ""
+    evidence: Evidence = "none"
 
 
 class Review(NamedTuple):
@@ -292,6 +294,8 @@ def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
     if change.after:
         yield Row("Rollout", tuple(_rollout(change, experiment, facts)))
         yield Row("Gates", tuple(_gates(experiment, facts)))
+    if change.former:
+        yield Row("Evidence", ((_EVIDENCE[facts.evidence].format(change.former),),))
     yield Row("Owner", ((Quote(experiment.owner),),))
     if change.after:
         yield Row("Expires", ((f"{experiment.expires}{_days(experiment.expires, today)}",),))
@@ -303,6 +307,13 @@ def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
         yield Row("Manifests", tuple((Quote(path), " is out of date") for path in facts.stale))
     if change.differences:
         yield _differences(change.differences)
+
+
+_EVIDENCE: dict[Evidence, str] = {
+    "none": "none is recorded under the name {}",
+    "kept": "goes on: what is recorded under the name {} counts for the new one",
+    "lost": "is deleted: it begins with none",
+}
 
 
 def _pods(pods: Pods) -> Words:

@@ -6,11 +6,11 @@ against. Without a state before, its own is all there is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.documents.wording import shown, span
 from generator.problems import WARNING, Place, Problem
-from generator.repository import experiment_file
+from generator.repository import evidence_folder, experiment_file
 from generator.versions.lives import Life, Period
 from generator.versions.stages import Standing, standing
 
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     from generator.reviews.authorship import Edit
     from generator.reviews.meaning import ExperimentChange, Side
 
+Evidence = Literal["none", "kept", "lost"]
+
 _ANY = {"traffic": "traffic", "variants": "models", "model": "models", "routing": "models", "metrics": "metrics"}
 
 
 class Circumstances(NamedTuple):
     """What a change is judged by besides itself. `life` is None where it was never deployed; `now` in seconds.
 
-    `override` is the reason that a commit of the change gives for passing closed gates, "" where none does.
+    `override` is the reason that a commit of the change gives for passing closed gates, "" where none does. `evidence`
+    tells what becomes of that of an experiment with another name.
     """
 
     now: int
     life: Life | None
     edits: tuple[Edit, ...]
     override: str = ""
+    evidence: Evidence = "none"
 
 
 def stand(change: ExperimentChange, known: Circumstances) -> Standing | None:
@@ -65,6 +69,7 @@ def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     found = [*_overridden(_frozen(change, known.now), change, known), *_authors(change, known.edits)]
     if change.after is None:
         return found
+    found += _forgotten(change, known.evidence)
     found += _control(change, change.after)
     found += _removed(change, change.after)
     found += _replaced(change, change.after)
@@ -227,6 +232,18 @@ def _cold(change: ExperimentChange, after: Side) -> Iterator[Problem]:
                 f"add {variant.name} at 0 % first, and give it traffic in a later change",
                 WARNING,
             )
+
+
+def _forgotten(change: ExperimentChange, evidence: Evidence) -> Iterator[Problem]:
+    if evidence == "lost":
+        yield _problem(
+            change,
+            "PS711",
+            ("metadata", "name"),
+            f"the evidence on {change.former} is deleted: nothing that was observed before counts any more",
+            f"leave {evidence_folder(change.environment, change.former)} where it is: it goes on under the new name",
+            WARNING,
+        )
 
 
 def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:

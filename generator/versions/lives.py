@@ -74,6 +74,13 @@ def turns(decisions: Iterable[Decision]) -> Iterator[Decision]:
         known = one.verdict or known
 
 
+class Former(NamedTuple):
+    """An earlier name of an experiment, and its `attempts` while it had that name."""
+
+    name: str
+    attempts: int
+
+
 class Life(NamedTuple):
     """An experiment from its first deployment on, periods oldest first; it is over if the last one has an end.
 
@@ -84,7 +91,7 @@ class Life(NamedTuple):
     name: str
     periods: tuple[Period, ...]
     attempts: int
-    former: tuple[str, ...]
+    former: tuple[Former, ...]
     decisions: tuple[Decision, ...]
 
 
@@ -172,6 +179,13 @@ class _State(NamedTuple):
         return json.dumps([self.traffic[0][0], self.models], sort_keys=True)
 
 
+def identity(data: Data) -> str:
+    """Return what stays when an experiment is renamed, from its whole document; "" if that makes no sense."""
+    read = part(data, defaults=False)
+    state = _state(read) if read is not None else None
+    return state.identity if state else ""
+
+
 def _state(part: Part) -> _State | None:
     """Return what users get of a merged document; None if that makes no sense."""
     traffic, variants, control = part.get("traffic"), part.get("variants"), part.get("control")
@@ -200,6 +214,7 @@ class _Name(NamedTuple):
     name: str
     after: int
     until: int | None
+    attempts: int = 0
 
 
 class _Life:
@@ -211,9 +226,10 @@ class _Life:
         self.deployed: list[tuple[_State, Commit]] = []
         self.end: int | None = None
 
-    def rename(self, name: str, after: int, time: int) -> None:
-        """Go on under another name."""
-        self.names[-1] = self.names[-1]._replace(until=time)
+    def rename(self, name: str, after: int, time: int, attempts: int) -> None:
+        """Go on under another name, under which there were some attempts before."""
+        self.names[-1] = self.names[-1]._replace(until=time, attempts=self.attempts)
+        self.attempts += attempts
         self.names.append(_Name(name, after, None))
         self.end = None
 
@@ -263,7 +279,7 @@ class Line:
             for decision in decisions.get((environment, one.name), ())
             if one.after < decision.time <= (one.until if one.until is not None else decision.time)
         ]
-        former = tuple(one.name for one in found.names[:-1])
+        former = tuple(Former(one.name, one.attempts) for one in found.names[:-1])
         return Life(environment, name, tuple(found.periods()), found.attempts, former, tuple(made))
 
     def _lay(self, key: Key, part: Part | None) -> set[Key]:
@@ -317,8 +333,7 @@ class Line:
             after = -1 if end is None else end
             if key in renamed:
                 life = self.lives.pop(renamed[key])
-                life.attempts += self._attempts[key]
-                life.rename(key[1], after, commit.time)
+                life.rename(key[1], after, commit.time, self._attempts[key])
             else:
                 life = _Life(self._attempts[key] + 1, key[1], after)
             self._attempts[key] = life.attempts

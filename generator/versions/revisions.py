@@ -19,6 +19,7 @@ from generator.repository import (
     ENVIRONMENTS,
     LISTING,
     environment_file,
+    evidence_folder,
     experiment_file,
     folders,
 )
@@ -42,7 +43,8 @@ class State(NamedTuple):
     """What a repository holds at one time: files and folders, of which equal entries mean equal bytes.
 
     `commit` is "" for the working tree. `root` is the folder to read it from; of a commit it holds only what a
-    comparison needs. `manifests` are the folders of an experiment, `templates` is None where there are none.
+    comparison needs. `manifests` are the folders of an experiment, `evidence` tells which have some, `templates` is
+    None where there are none.
     """
 
     root: str
@@ -51,6 +53,7 @@ class State(NamedTuple):
     base: dict[str, Entry]
     experiments: dict[tuple[str, str], Entry]
     manifests: dict[str, tuple[dict[str, Entry], ...]]
+    evidence: frozenset[tuple[str, str]]
     templates: Entry | None
 
     def declares(self, environment: str, name: str) -> bool:
@@ -164,6 +167,7 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
     base: dict[str, Entry] = {}
     experiments: dict[tuple[str, str], Entry] = {}
     manifests: dict[str, tuple[dict[str, Entry], ...]] = {}
+    evidence: set[tuple[str, str]] = set()
     for name, entry in _inside(objects, top, ENVIRONMENTS).items():
         inner = objects.folder(entry) if _is_folder(entry) and not name.startswith(".") else {}
         files = {file[:-5]: one for file, one in _inside(objects, inner, "experiments").items() if _declares(file)}
@@ -177,7 +181,8 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
         delivered = _inside(objects, inner, DELIVERY)
         areas = [_inside(objects, rendered, area) for area in AREAS]
         manifests[name] = (*areas, delivered if LISTING in delivered else {})
-    return State(root, commit, environments, base, experiments, manifests, top.get(_TEMPLATES))
+        evidence |= {(name, one) for one in _inside(objects, inner, "evidence")}
+    return State(root, commit, environments, base, experiments, manifests, frozenset(evidence), top.get(_TEMPLATES))
 
 
 def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[str, Entry]:
@@ -225,7 +230,14 @@ def _working_tree(root: str, before: State, committed: State, changed: frozenset
                 base[file[:-5]] = _DISK
             case [_, place, _, file] if (place, file[:-5]) in experiments:
                 experiments[place, file[:-5]] = _DISK
-    return State(root, WORKING_TREE, environments, base, experiments, committed.manifests, templates)
+    evidence = frozenset((place, name) for place in environments for name in _with_evidence(root, place))
+    return State(root, WORKING_TREE, environments, base, experiments, committed.manifests, evidence, templates)
+
+
+def _with_evidence(root: str, environment: str) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(f"{root}/{evidence_folder(environment, '')}")
+    return []
 
 
 def _differing(

@@ -43,7 +43,6 @@ _ASPECTS: dict[str, Aspect] = {
     "owner": "about",
     "hypothesis": "about",
     "expires": "about",
-    "policy": "policy",
 }
 _ABSENT = object()
 

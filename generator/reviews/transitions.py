@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     from generator.documents.load import Path
     from generator.domain.model import Experiment, Policy
     from generator.reviews.authorship import Edit
+    from generator.reviews.differences import Aspect
     from generator.reviews.meaning import ExperimentChange, Side
 
 Evidence = Literal["none", "kept", "lost"]
 
-_ANY = {"traffic": "traffic", "variants": "models", "model": "models", "routing": "models", "metrics": "metrics"}
+AUTHORITY: dict[Aspect, str] = {
+    "traffic": "traffic",
+    "rollout": "traffic",
+    "about": "traffic",
+    "variants": "models",
+    "model": "models",
+    "routing": "models",
+    "metrics": "metrics",
+}
+"""Whose leave a change needs, by `policy.authors`: every field of an experiment falls under one of its areas."""
 
 
 class Circumstances(NamedTuple):
@@ -149,9 +159,9 @@ def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Prob
     allowed = _policy(change).authors
     said: set[tuple[str, str]] = set()
     for edit in edits:
-        for aspect in edit.aspects:
-            kind = _ANY.get(aspect, "traffic" if aspect == "rollout" else "")
-            patterns = getattr(allowed, kind) if kind else None
+        for aspect in sorted(edit.aspects):
+            patterns = getattr(allowed, AUTHORITY[aspect])
+            kind = "owner, hypothesis or expiry" if aspect == "about" else AUTHORITY[aspect]
             permitted = patterns is None or any(fnmatchcase(edit.author.lower(), one.lower()) for one in patterns)
             if not permitted and (edit.author, kind) not in said:
                 said.add((edit.author, kind))

@@ -1,6 +1,7 @@
 """The repository that Penstock stands in: where it begins, which environments and experiments it has."""
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from generator.problems import WARNING, PenstockError, Place, Problem
@@ -15,6 +16,12 @@ DELIVERY = "gitops"
 
 class NotARepositoryError(PenstockError):
     """There is no `environments` folder here or above."""
+
+    exit_code = 2
+
+
+class UnknownEnvironmentError(PenstockError):
+    """An environment is named that is not there."""
 
     exit_code = 2
 
@@ -65,6 +72,16 @@ def take(root: str) -> Inventory:
                 )
             )
     return Inventory(root, environments, base, (*problems, *_unused(environments, base)))
+
+
+def unknown(noun: str, name: str, known: Iterable[str]) -> str:
+    """Say that there is no such environment or experiment, and which one may be meant."""
+    import difflib  # noqa: PLC0415 (start-up time)
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names) or 'none'}"
+    return f"there is no {noun} {name!r}; {hint}"
 
 
 def environment_file(environment: str) -> str:

@@ -22,6 +22,8 @@ from repositories import as_yaml, parsed
 from generator.cli import cli
 from generator.documents.overlay import merge
 from generator.problems import PenstockError
+from generator.reviews.differences import aspect
+from generator.reviews.transitions import AUTHORITY
 
 pytestmark = pytest.mark.needs("git")
 
@@ -117,3 +119,35 @@ def test_the_working_tree_reads_as_its_commit_will(case: str, tmp_path: Path, mo
         assert json.loads(here.rpartition("exit")[0]) | {"head": ""} == json.loads(committed.rpartition("exit")[0]) | {
             "head": ""
         }
+
+
+def test_every_field_of_an_experiment_falls_under_an_area_of_authors() -> None:
+    schemas = {
+        kind: json.loads((HERE.parents[1] / "schemas" / f"{kind}.json").read_text())["properties"]["spec"]["properties"]
+        for kind in ("experiment", "environment")
+    }
+    areas = schemas["environment"]["policy"]["properties"]["authors"]["properties"]
+    assert {AUTHORITY[aspect((field,))] for field in (*schemas["experiment"], "unknown", "policy")} == areas.keys()
+
+
+@pytest.mark.parametrize("command", ["diff", "review"])
+def test_an_environment_that_neither_side_has_is_a_mistake_of_usage(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "repository"
+    moment, _ = play("environment-removed", root, monkeypatch)
+    between = (command, "-C", str(root), "--base", "HEAD~1", "--head", "HEAD")
+    assert run(monkeypatch, moment, *between, "-e", "stagin") == (
+        "penstock: there is no environment 'stagin'; did you mean staging?\nexit code 2\n"
+    )
+    assert "environment staging" in run(monkeypatch, moment, *between, "-e", "staging")
+
+
+@pytest.mark.parametrize("name", ["working tree", "working-tree"])
+def test_the_working_tree_has_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    moment, _ = play("traffic", root, monkeypatch)
+    git(root, "reset", "--quiet", "--soft", "HEAD~1")
+    for command in ("diff", "review"):
+        asked = (command, "-C", str(root), "--base", "HEAD")
+        assert run(monkeypatch, moment, *asked, "--head", name) == run(monkeypatch, moment, *asked)

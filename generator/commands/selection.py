@@ -105,6 +105,11 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _head(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Take the working tree by its name as well; a branch of that name is `refs/heads/working-tree`."""
+    return "" if value in ("working tree", "working-tree") else value
+
+
 def between(command: Callable[..., Any]) -> Callable[..., Any]:
     """Arguments of a command that compares two revisions."""
     for decorate in (
@@ -114,7 +119,13 @@ def between(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="REV",
             help="Revision to compare with; if left out, where HEAD left the branch that is deployed.",
         ),
-        click.option("--head", default="", metavar="REV", help="Revision to compare; the working tree if left out."),
+        click.option(
+            "--head",
+            default="",
+            metavar="REV",
+            callback=_head,
+            help="Revision to compare; the working tree if left out.",
+        ),
         _environments,
         repository_option,
     ):
@@ -129,26 +140,18 @@ def chosen(
     inventory = repository.take(repository.find(directory))
     for name in environments:
         if name not in inventory.environments:
-            raise click.UsageError(_unknown("environment", name, inventory.environments))
+            raise click.UsageError(repository.unknown("environment", name, inventory.environments))
     within = {name: inventory.environments[name] for name in environments or inventory.environments}
     if not within:
         raise click.UsageError(f"no environment has an environment.yaml below {inventory.root}/environments")
     declared = {name for names in within.values() for name in names}
     for name in experiments:
         if name not in declared:
-            raise click.UsageError(_unknown("experiment", name, declared))
+            raise click.UsageError(repository.unknown("experiment", name, declared))
     if not experiments:
         return inventory, within
     picked = {one: tuple(n for n in names if n in experiments) for one, names in within.items()}
     return inventory, {one: names for one, names in picked.items() if names}
-
-
-def _unknown(noun: str, name: str, known: Any) -> str:
-    import difflib  # noqa: PLC0415 (start-up time)
-
-    close = difflib.get_close_matches(name, list(known), 1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known)) or 'none'}"
-    return f"there is no {noun} {name!r}; {hint}"
 
 
 def complete_environment(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

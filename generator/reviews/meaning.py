@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from generator.versions.revisions import Comparison, State
 
 Kind = Literal["added", "removed", "renamed", "changed", "same", "unreadable"]
+Wrong = tuple[Literal["before", "after"], ...]
 
 
 class Side(NamedTuple):
@@ -40,8 +41,8 @@ class ExperimentChange(NamedTuple):
     """What became of an experiment; `former` is its name before, if it is another one.
 
     A side is None where the experiment is not declared, or wrong. kind `same`: nothing that it means differs, but files
-    that it is made of or its manifests do; `unreadable`: one of the sides is wrong. What changes with the environment
-    alone has no differences.
+    that it is made of or its manifests do; `unreadable`: one of the sides is wrong, and `wrong` says which. What
+    changes with the environment alone has no differences.
     """
 
     environment: str
@@ -51,6 +52,7 @@ class ExperimentChange(NamedTuple):
     before: Side | None
     after: Side | None
     differences: tuple[Difference, ...]
+    wrong: Wrong = ()
 
     @property
     def label(self) -> str:
@@ -59,11 +61,12 @@ class ExperimentChange(NamedTuple):
 
 
 class EnvironmentChange(NamedTuple):
-    """What became of an environment's own file."""
+    """What became of an environment's own file; `wrong` are the sides that cannot be read."""
 
     name: str
     kind: Kind
     differences: tuple[Difference, ...]
+    wrong: Wrong = ()
 
 
 class Meaning(NamedTuple):
@@ -120,14 +123,21 @@ def _experiment(before: _Reader, after: _Reader, environment: str, name: str) ->
     declared = [reader.state.declares(environment, name) for reader in (before, after)]
     old, new = before.side(environment, name), after.side(environment, name)
     found: tuple[Difference, ...] = ()
-    if declared != [bool(old), bool(new)]:
+    wrong = _wrong(declared, old, new)
+    if wrong:
         kind: Kind = "unreadable"
     elif old and new:
         found = differences.of_experiment(old.reading, new.reading)
         kind = "changed" if differences.differ(old.reading, new.reading) else "same"
     else:
         kind = "added" if new else "removed"
-    return ExperimentChange(environment, name, kind, "", old, new, found)
+    return ExperimentChange(environment, name, kind, "", old, new, found, wrong)
+
+
+def _wrong(declared: list[bool], before: object | None, after: object | None) -> Wrong:
+    """Return the sides that are there, but could not be read."""
+    sides: tuple[tuple[Literal["before", "after"], object | None], ...] = (("before", before), ("after", after))
+    return tuple(side for there, (side, read) in zip(declared, sides, strict=True) if there and read is None)
 
 
 def _renamed(changes: list[ExperimentChange]) -> list[ExperimentChange]:
@@ -160,8 +170,9 @@ def _identity(change: ExperimentChange) -> str:
 def _environment(before: _Reader, after: _Reader, name: str) -> EnvironmentChange:
     declared = [name in reader.state.environments for reader in (before, after)]
     old, new = before.place(name), after.place(name)
-    if declared != [bool(old), bool(new)]:
-        return EnvironmentChange(name, "unreadable", ())
+    wrong = _wrong(declared, old, new)
+    if wrong:
+        return EnvironmentChange(name, "unreadable", (), wrong)
     if old and new:
         found = differences.of_environment(old, new)
         return EnvironmentChange(name, "changed" if found else "same", found)

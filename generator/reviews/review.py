@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from generator.domain.model import Experiment, Metric, Rollout, Step
     from generator.problems import Problem
     from generator.reviews.differences import Difference
-    from generator.reviews.meaning import EnvironmentChange, ExperimentChange
+    from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Wrong
     from generator.reviews.restarts import Pods
     from generator.reviews.reversal import Reversal
     from generator.reviews.transitions import Evidence
@@ -108,7 +108,7 @@ def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review
     said: dict[str, Words] = {
         "added": ("new environment",),
         "removed": ("removed, with all of its experiments",),
-        "unreadable": ("cannot be read on both sides: see the problems",),
+        "unreadable": (_unread(change.wrong),),
         "same": (f"only its defaults differ: {follows}",),
         "changed": (*_fields(change.differences), f": {follows}"),
     }
@@ -126,8 +126,14 @@ def of_experiment(change: ExperimentChange, facts: Facts, today: str) -> Review:
 
 def unreadable(change: ExperimentChange) -> Review:
     """Say that an experiment is wrong: the problems tell more."""
-    said = "cannot be read: see the problems"
-    return Review(change.label, experiment_file(change.environment, change.name), (said,))
+    return Review(change.label, experiment_file(change.environment, change.name), (_unread(change.wrong),))
+
+
+def _unread(wrong: Wrong) -> str:
+    """Say which side is wrong; what is wrong before is in the notes, as it is none of the change's problems."""
+    if wrong == ("before",):
+        return "could not be read before: see the notes"
+    return "cannot be read before nor after: see the problems" if wrong[1:] else "cannot be read now: see the problems"
 
 
 def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:

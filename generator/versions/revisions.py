@@ -27,7 +27,7 @@ from generator.versions import git
 from generator.versions.git import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from contextlib import AbstractContextManager
 
 WORKING_TREE = ""
@@ -82,8 +82,8 @@ def compared(
 ) -> AbstractContextManager[Comparison]:
     """Compare two revisions for as long as the context lasts; GitError if there is no such revision.
 
-    `only` names environments; all if left out. Git is at work from the call on, so that modules can be loaded before
-    the context is entered.
+    `only` names environments, all if left out; UnknownEnvironmentError for one that neither side has. Git is at work
+    from the call on, so that modules can be loaded before the context is entered.
     """
     import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
 
@@ -109,6 +109,7 @@ def _compared(
 ) -> Iterator[Comparison]:
     with stack:
         states = before, after()
+        _refuse_unknown(only, states[0].environments.keys() | states[1].environments.keys())
         found = Comparison(
             *states, *_differing(*states, only), _left(*states, only), lambda *of: _manifests(objects, *of)
         )
@@ -159,6 +160,13 @@ def laid(root: str, revision: str, environment: str) -> Iterator[str]:
                 if inner not in ("manifests", DELIVERY):
                     _write(objects, private, f"{ENVIRONMENTS}/{name}/{inner}", entry)
         yield private
+
+
+def _refuse_unknown(only: Iterable[str], known: Collection[str]) -> None:
+    """Nobody means to compare nothing: what neither side has is misspelt."""
+    for name in only:
+        if name not in known:
+            raise repository.UnknownEnvironmentError(repository.unknown("environment", name, known))
 
 
 def _state(objects: git.Objects, commit: str, root: str) -> State:

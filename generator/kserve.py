@@ -120,6 +120,19 @@ def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:
     }
 
 
+def paths(protocol: str, runtime: Runtime, model: str) -> tuple[str, ...]:
+    """Return what a server answers under for one model; of v2, the paths below too.
+
+    protocol/rest/v1_endpoints.py, v2_endpoints.py; protocol/rest/openai of the Hugging Face server, vLLM's api_server.
+    """
+    if protocol == "v1":
+        return (f"/v1/models/{model}:predict",)
+    if protocol == "v2":
+        return (f"/v2/models/{model}",)
+    base = "/v1" if runtime.source == "vllm" else "/openai/v1"
+    return tuple(f"{base}/{part}" for part in ("chat/completions", "completions", "embeddings"))
+
+
 def version(text: str) -> tuple[int, int]:
     """Read a minor version such as `0.20` or `1.5.1`; the patch level decides nothing that is rendered."""
     major, minor = text.split(".")[:2]

@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "evidence": "analysis documents domain manifests names problems report repository reviews versions",
     "overview": "documents domain problems report repository runs versions",
     "publishing": "documents domain manifests names pipeline problems report repository runs versions",
-    "reviews": "documents domain kserve manifests names pipeline problems quantities report repository runs versions",
+    "reviews": "documents domain kserve manifests names pipeline problems quantities report repository routing runs"
+    " versions",
     "versions": "documents names problems repository",
     "runs": "domain manifests pipeline problems report repository resources",
     "pipeline": "documents domain manifests problems rules",

@@ -11,7 +11,7 @@ from generator.documents import load
 from generator.names import isvc, manifest_file
 from generator.problems import Place, Problem, ProblemsError
 from generator.repository import AREAS, environment_file, folder
-from generator.reviews import meaning, overlaps, restarts, reversal, review, transitions
+from generator.reviews import addresses, meaning, overlaps, restarts, reversal, review, transitions
 from generator.runs import run
 from generator.runs.seal import seal
 from generator.versions import git, history, revisions
@@ -314,4 +314,4 @@ def _serving(side: Side | None, services: dict[str, Any], manifests: dict[str, b
         return None
     traffic = {one.name: one.traffic for one in side.experiment.variants}
     routes = {path: text for path, text in manifests.items() if "/traffic/" in path}
-    return reversal.Serving(side.experiment.hostname, traffic, services, routes)
+    return reversal.Serving(addresses.of(side.experiment, side.environment), traffic, services, routes)

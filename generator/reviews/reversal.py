@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from generator.reviews import restarts
+from generator.reviews import addresses, restarts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from generator.reviews.addresses import Address
 
 Class = Literal["nothing", "weights", "route", "stops", "scales", "reloads", "unsafe"]
 
 
 class Serving(NamedTuple):
-    """What answers requests: the hostname, percent by variant, InferenceServices by variant, and route objects.
+    """What answers requests: where clients call, percent by variant, InferenceServices by variant, and route objects.
 
     InferenceServices are data as rendered, routes are texts by path.
     """
 
-    hostname: str
+    address: Address
     traffic: Mapping[str, int]
     services: Mapping[str, Any]
     routes: Mapping[str, bytes]
@@ -43,7 +45,11 @@ def of(before: Serving | None, after: Serving | None, mode: str) -> Reversal:
     if after is None:
         return Reversal("reloads", "it makes the experiment anew: nothing answers until its models are loaded")
     undone = {one.variant: one.effect for one in restarts.compare(after.services, before.services, mode)}
-    return _loading(before, after, undone) or _moving(before, after, undone)
+    loading = _loading(before, after, undone)
+    ended = addresses.ended(after.address, before.address)
+    if ended and (loading is None or loading.kind != "unsafe"):
+        return Reversal("unsafe", f"{ended} at once")
+    return loading or _moving(before, after, undone)
 
 
 def _loading(before: Serving, after: Serving, undone: Mapping[str, restarts.Effect]) -> Reversal | None:
@@ -81,8 +87,6 @@ def _moving(before: Serving, after: Serving, undone: Mapping[str, restarts.Effec
     if share:
         reason = f"{_names(gone)} goes while {share} % of the requests get it; these fail until the gateway has let go"
         return Reversal("unsafe", reason)
-    if before.hostname != after.hostname:
-        return Reversal("unsafe", f"the hostname {after.hostname} stops answering at once")
     if before.traffic != {name: percent for name, percent in after.traffic.items() if name not in gone}:
         return Reversal("weights", "it changes weights of the route, and no pod" + _stopping(gone))
     return _resting(before, after, undone, gone)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator.documents.wording import dotted, listed, span
 from generator.repository import experiment_file
+from generator.reviews import addresses
 from generator.reviews.diff import traffic, value
 
 if TYPE_CHECKING:
@@ -149,13 +150,21 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
         return
     if change.former:
         yield (f"renamed from {change.former}: every object of it is made anew",)
-    if before.hostname != after.hostname:
-        yield (f"answers at {after.hostname}, and no longer at {before.hostname}",)
+    moved = _moved_address(change)
+    if moved:
+        yield (moved,)
     yield from _shares(change, before, after)
     yield from _variants(before, after)
     yield from _settings(change)
     if not change.differences:
         yield from _unsaid(facts)
+
+
+def _moved_address(change: ExperimentChange) -> str:
+    old, new = (
+        addresses.of(side.experiment, side.environment) if side else None for side in (change.before, change.after)
+    )
+    return addresses.moved(old, new) if old and new else ""
 
 
 def _unsaid(facts: Facts) -> Iterator[Words]:
@@ -221,7 +230,7 @@ def _variants(before: Experiment, after: Experiment) -> Iterator[Words]:
 
 def _settings(change: ExperimentChange) -> Iterator[Words]:
     """Name what else changes."""
-    told = {"traffic", "shadow", "control", "hostname"}
+    told = {"traffic", "shadow", "control", "hostname", *(["modelName"] if _moved_address(change) else ())}
     rest = [one for one in change.differences if one.path[1] not in told and not _is_variant(one)]
     if rest:
         yield _fields(tuple(rest))

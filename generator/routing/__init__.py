@@ -35,6 +35,9 @@ class Backend(Protocol):
     def hostnames(self, experiment: Experiment, environment: Environment, /) -> tuple[str, ...]:
         """Return the hosts that the routes take."""
 
+    def paths(self, experiment: Experiment, /) -> tuple[str, ...]:
+        """Return the paths under which clients reach the model."""
+
 
 BACKENDS: dict[str, Backend] = {
     "gateway-api": gateway_api,

@@ -95,6 +95,11 @@ def hostnames(experiment: Experiment, environment: Environment) -> tuple[str, ..
     return (experiment.hostname, *(own if routing.variant_hosts else ()))
 
 
+def paths(experiment: Experiment) -> tuple[str, ...]:
+    """Return the paths of the one protocol that all variants speak."""
+    return kserve.paths(experiment.control.protocol, experiment.control.runtime, experiment.model_name)
+
+
 def planned(experiment: Experiment, environment: Environment, folder: str) -> Iterator[Planned]:
     """Plan the experiment's HTTPRoute, and one for each variant's own host."""
     everyone = [_target(experiment, variant, 1) for variant in experiment.variants]
@@ -126,13 +131,8 @@ def matches(experiment: Experiment) -> tuple[Match, ...]:
     A prefix matches whole segments, so it would miss `:predict`; the prefix `/` would publish /metrics and the
     repository's load and unload (kserve: protocol/rest/v1_endpoints.py, v2_endpoints.py).
     """
-    protocol, name = experiment.control.protocol, experiment.model_name
-    if protocol == "v1":
-        return (Match("Exact", f"/v1/models/{name}:predict"),)
-    if protocol == "v2":
-        return (Match("PathPrefix", f"/v2/models/{name}"),)
-    base = "/v1" if experiment.control.runtime.source == "vllm" else "/openai/v1"
-    return tuple(Match("Exact", f"{base}/{part}") for part in ("chat/completions", "completions", "embeddings"))
+    kind = "PathPrefix" if experiment.control.protocol == "v2" else "Exact"
+    return tuple(Match(kind, path) for path in paths(experiment))
 
 
 def duration(seconds: int) -> str:

@@ -68,6 +68,12 @@ def hostnames(experiment: Experiment, environment: Environment) -> tuple[str, ..
     return (f"{route}.{place}", *(f"{v.name}-{route}.{place}" for v in experiment.variants))
 
 
+def paths(experiment: Experiment) -> tuple[str, ...]:
+    """Return the paths of all protocols that the server speaks, for a Route lets every path through."""
+    runtime, model = experiment.control.runtime, experiment.model_name
+    return tuple(path for protocol in runtime.protocols for path in kserve.paths(protocol, runtime, model))
+
+
 def planned(experiment: Experiment, environment: Environment, folder: str) -> Iterator[Planned]:
     """Plan the Route. Every variant is listed, for its tag is the way to reach it at 0 percent."""
     name = names.route(experiment.name)

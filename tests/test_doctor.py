@@ -143,7 +143,7 @@ production/shop
   ok       errors (of)   series by variant: v1 1, v2 1
   ok       errors        series by variant: v1 1, v2 1
   ok       slow (of)     series by variant: v1 1, v2 1
-  ok       slow (bound)  0.25 is one of 3 bounds
+  ok       slow (bound)  250ms is one of 3 bounds
   ok       rules         17 rules loaded
   ok       weights       as declared
 nothing is missing
@@ -202,15 +202,23 @@ def test_a_variant_without_pods(tmp_path: Path) -> None:
     assert {"variants", "requests", "errors (of)", "slow (of)"} <= found.keys()
 
 
-def test_a_bound_that_no_bucket_has(tmp_path: Path) -> None:
-    with clinic(tmp_path, expose=lambda _: exposed(("0.1", "0.3", "1.0", "+Inf"))) as one:
+@pytest.mark.parametrize(
+    ("other", "lacking", "shared"),
+    [
+        (("0.1", "0.3", "1.0", "+Inf"), "v1, v2", "100ms, 300ms, 1s"),
+        (("0.1", "0.25", "1.0", "+Inf"), "v2", "100ms, 1s"),
+    ],
+)
+def test_a_bound_that_no_bucket_has(other: tuple[str, ...], lacking: str, shared: str, tmp_path: Path) -> None:
+    servers = {"v1": exposed(other), "v2": exposed(("0.1", "0.3", "1.0", "+Inf"))}
+    with clinic(tmp_path, expose=lambda name: servers[name]) as one:
         watched(one)
         until(lambda: one.running.query("variant:penstock_weight:configured"), "weights are recorded")
         found = one.missing()
     assert found == {
         "slow (bound)": (
-            "0.25 is no bound of a bucket, and nothing is ever interpolated",
-            "set `above` to one of 0.1, 0.3, 1, or add the bound in the server",
+            f"250ms is no bound of a bucket of {lacking}, and nothing is ever interpolated",
+            f"set `above` to one of {shared}, or add the bound in the server",
         )
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import prometheus_client
 import pytest
+from exposures import EXPOSED, PYTHON, Buckets, Counted, kserve, line
 from prometheus import (
     NAMESPACE,
     Document,
@@ -179,272 +180,14 @@ class ModelServer:
         )
 
 
-# Every source: series and labels as the real exporter has them
-
-
-class Counted(NamedTuple):
-    """What an exporter counts for a variant. Failures are fast; `late` is how often the first token came late."""
-
-    total: int
-    failed: int
-    slow: int
-    late: int
-    seconds: float
-
+# Every source, as the real exporter exposes it
 
 COUNTED = {
-    "v1": Counted(1000, 50, 200, 100, 700.0),
-    "v2": Counted(600, 90, 24, 12, 480.0),
-    "no-faults": Counted(400, 0, 0, 0, 60.5),
+    "v1": Counted(1200, 60, 240, 120, 700.0),
+    "v2": Counted(600, 96, 24, 12, 480.0),
+    "no-faults": Counted(360, 0, 0, 0, 60.5),
 }
 GATEWAYS = 2
-INFINITY = float("inf")
-Labels = dict[str, str]
-
-
-class Buckets(NamedTuple):
-    """A histogram's bounds and their spelling; `bound` is a second in its unit."""
-
-    bounds: tuple[float, ...]
-    bound: float = 1
-    spelling: str = "{}"
-
-    def lines(self, name: str, labels: Labels, fast: int, slow: int, total: float) -> list[str]:
-        """Write a histogram: fast requests took just a second, slow ones fell into the bucket after it."""
-        bounds = (*self.bounds, INFINITY)
-        after = bounds[bounds.index(self.bound) + 1]
-        found = []
-        for one in bounds:
-            count = fast * (one >= self.bound) + slow * (one >= after)
-            le = "+Inf" if one == INFINITY else self.spelling.format(one)
-            found.append(line(f"{name}_bucket", count, labels | {"le": le}))
-        return [*found, *summary(name, labels, fast + slow, total)]
-
-    def quantile(self, quantile: float, fast: int, slow: int) -> float:
-        """Interpolate in the bucket that holds the quantile, as Prometheus documents it."""
-        at, rank = self.bounds.index(self.bound), quantile * (fast + slow)
-        if rank <= fast:
-            return self.bounds[at - 1] + (self.bound - self.bounds[at - 1]) * rank / fast
-        return self.bound + (self.bounds[at + 1] - self.bound) * (rank - fast) / slow
-
-
-# Python clients write 1.0, Go writes 1 and 3.6e+06, Envoy 1 and 3600000.
-PYTHON = Buckets(tuple(map(float, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10))), 1.0)
-GO = PYTHON._replace(spelling="{:g}")
-GO_MILLISECONDS = Buckets(
-    (
-        *(5, 10, 20, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 900),
-        *(1000, 2000, 5000, 10000, 20000, 50000, 100000),
-    ),
-    1000,
-    "{:g}",
-)
-ENVOY = Buckets(
-    (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000),
-    1000,
-)
-VLLM = Buckets((0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0), 1.0)
-VLLM_FIRST = Buckets((0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0), 1.0)
-
-
-def line(name: str, value: float, labels: Labels) -> str:
-    """Write one sample."""
-    return f"{name}{{{','.join(f'{label}={chr(34)}{text}{chr(34)}' for label, text in labels.items())}}} {value!r}"
-
-
-def summary(name: str, labels: Labels, count: int, total: float) -> list[str]:
-    """Write count and sum."""
-    return [line(f"{name}_sum", total, labels), line(f"{name}_count", count, labels)]
-
-
-def kserve(counted: Counted) -> list[str]:
-    labels = {"model_name": "shop"}
-    answered = counted.total - counted.failed
-    return [
-        *PYTHON.lines("request_preprocess_seconds", labels, counted.total, 0, 1),
-        *PYTHON.lines("request_predict_seconds", labels, counted.total - counted.slow, counted.slow, counted.seconds),
-        *PYTHON.lines("request_postprocess_seconds", labels, answered, 0, 1),
-        *PYTHON.lines("request_explain_seconds", labels, 0, 0, 0),
-    ]
-
-
-def mlserver(counted: Counted) -> list[str]:
-    labels = {"model": "shop", "version": "None"}
-    failure = [line("model_infer_request_failure_total", counted.failed, labels)] if counted.failed else []
-    served = {"app_name": "mlserver", "method": "POST"}
-    infer = served | {"path": "/v2/models/{model_name}/infer"}
-    other = served | {"path": "/v2/models/{model_name}/versions/{model_version}/infer", "status_code": "200"}
-    named = "rest_server_request_duration_seconds"
-    return [
-        line("model_infer_request_success_total", counted.total - counted.failed, labels),
-        *failure,
-        *summary("model_infer_request_duration", labels, counted.total, counted.seconds),
-        *PYTHON.lines(named, infer | {"status_code": "200"}, counted.total - counted.slow - counted.failed, 0, 1),
-        *PYTHON.lines(named, infer | {"status_code": "500"}, counted.failed, 0, 1),
-        *PYTHON.lines(named, other, 0, counted.slow, 1),
-        *PYTHON.lines(named, served | {"path": "/v2/repository/index", "status_code": "200"}, 7, 77, 1),
-    ]
-
-
-def _vllm_times(counted: Counted) -> list[str]:
-    labels = {"engine": "0", "model_name": "shop"}
-    return [
-        *VLLM.lines(
-            "vllm:e2e_request_latency_seconds", labels, counted.total - counted.slow, counted.slow, counted.seconds
-        ),
-        *VLLM_FIRST.lines("vllm:time_to_first_token_seconds", labels, counted.total - counted.late, counted.late, 1),
-    ]
-
-
-def vllm(counted: Counted) -> list[str]:
-    def answered(status: str, count: int, handler: str = "/v1/chat/completions") -> str:
-        return line("http_requests_total", count, {"handler": handler, "method": "POST", "status": status})
-
-    failed = [answered("5xx", counted.failed)] if counted.failed else []
-    return [
-        answered("2xx", counted.total - counted.failed - 20),
-        answered("2xx", 10, "/v1/completions"),
-        answered("4xx", 10, "/v1/embeddings"),
-        answered("2xx", 1234, "/v1/models"),
-        answered("5xx", 99, "none"),
-        *failed,
-        *_vllm_times(counted),
-    ]
-
-
-def vllm_engine(counted: Counted) -> list[str]:
-    ends = {
-        "stop": counted.total - counted.failed - 30,
-        "length": 20,
-        "repetition": 10,
-        "abort": counted.failed - counted.failed // 3,
-        "error": counted.failed // 3,
-    }
-    labels = {"engine": "0", "model_name": "shop"}
-    finished = [
-        line("vllm:request_success_total", count, labels | {"finished_reason": reason})
-        for reason, count in ends.items()
-    ]
-    return [*finished, *_vllm_times(counted)]
-
-
-def triton(counted: Counted) -> list[str]:
-    labels = {"model": "shop", "version": "1"}
-    return [
-        line("nv_inference_request_success", counted.total - counted.failed, labels),
-        line("nv_inference_request_failure", counted.failed - counted.failed // 4, labels | {"reason": "BACKEND"}),
-        line("nv_inference_request_failure", counted.failed // 4, labels | {"reason": "OTHER"}),
-        line("nv_inference_count", 9 * counted.total, labels),
-    ]
-
-
-def torchserve(counted: Counted) -> list[str]:
-    labels = {"model_name": "shop", "model_version": "default", "hostname": "pod"}
-    return [line("ts_inference_requests_total", counted.total, labels)]
-
-
-def knative(counted: Counted) -> list[str]:
-    name, scope = "kn_serving_invocation_duration_seconds", "knative.dev/serving/pkg/queue"
-    labels = {"otel_scope_name": scope, "otel_scope_version": "", "otel_scope_schema_url": ""}
-    fine = labels | {"http_response_status_code": "200"}
-    failed = labels | {"http_response_status_code": "503"}
-    fast = counted.total - counted.slow - counted.failed
-    return [
-        *GO.lines(name, fine, fast, counted.slow, counted.seconds - counted.failed),
-        *(GO.lines(name, failed, counted.failed, 0, counted.failed) if counted.failed else ()),
-    ]
-
-
-def knative_legacy(counted: Counted) -> list[str]:
-    name = "shop-predictor"
-    labels = {"namespace_name": NAMESPACE, "service_name": name, "configuration_name": name}
-    labels |= {"revision_name": f"{name}-00001", "pod_name": "pod", "container_name": "kserve-container"}
-    fine = labels | {"response_code": "200", "response_code_class": "2xx"}
-    failed = labels | {"response_code": "503", "response_code_class": "5xx"}
-    fast, times = counted.total - counted.slow - counted.failed, "revision_app_request_latencies"
-    return [
-        line("revision_app_request_count", fast + counted.slow, fine),
-        line("revision_app_request_count", counted.failed, failed),
-        *GO_MILLISECONDS.lines(times, fine, fast, counted.slow, 1000 * (counted.seconds - counted.failed)),
-        *GO_MILLISECONDS.lines(times, failed, counted.failed, 0, 1000 * counted.failed),
-    ]
-
-
-def istio(_: Monitoring) -> list[str]:
-    """What goes to variants, seen from either end, and beside it what goes elsewhere."""
-    found = []
-    services = {f"with-istio-{variant}-predictor": one for variant, one in COUNTED.items()}
-    services |= dict.fromkeys(("shop-v1-predictor", "with-istio-v1-predictor-default"), Counted(9, 9, 9, 9, 9.0))
-    for service, one in services.items():
-        for reporter, share in (("source", 1), ("destination", 3)):
-            labels = {
-                "reporter": reporter,
-                "source_workload": "gateway",
-                "destination_service": f"{service}.{NAMESPACE}.svc.cluster.local",
-                "destination_service_name": service,
-                "destination_service_namespace": NAMESPACE,
-                "request_protocol": "http",
-                "connection_security_policy": "unknown",
-            }
-            fine = labels | {"response_code": "200", "response_flags": "-"}
-            failed = labels | {"response_code": "503", "response_flags": "UH"}
-            fast, times = share * (one.total - one.slow - one.failed), "istio_request_duration_milliseconds"
-            found += [
-                line("istio_requests_total", fast + share * one.slow, fine),
-                line("istio_requests_total", share * one.failed, failed),
-                *ENVOY.lines(times, fine, fast, share * one.slow, share * 1000 * (one.seconds - one.failed)),
-                *ENVOY.lines(times, failed, share * one.failed, 0, share * 1000 * one.failed),
-            ]
-    return found
-
-
-def envoy_gateway(watched: Monitoring) -> list[str]:
-    """Backends of the split and, beside it, what testers ask for by header, copies, and another experiment."""
-    noise = Counted(77, 7, 7, 7, 7.0)
-    clusters = dict.fromkeys(watched.clusters, noise)
-    clusters |= {cluster: COUNTED[variant] for cluster, (variant, split) in watched.clusters.items() if split}
-    clusters |= {
-        f"httproute/{NAMESPACE}/{name}/rule/3-mirror-0": noise for name in ("with-envoy-gateway-experiment", "shop")
-    }
-    found = []
-    for cluster, one in clusters.items():
-        labels = {"envoy_cluster_name": cluster}
-        fine, failed = labels | {"envoy_response_code_class": "2"}, labels | {"envoy_response_code_class": "5"}
-        found += [
-            line("envoy_cluster_upstream_rq_xx", one.total - one.failed, fine),
-            # Envoy makes a series with the first response of its class.
-            *([line("envoy_cluster_upstream_rq_xx", one.failed, failed)] if one.failed else []),
-            *ENVOY.lines("envoy_cluster_upstream_rq_time", labels, one.total - one.slow, one.slow, 1000 * one.seconds),
-        ]
-    return found
-
-
-class Exposed(NamedTuple):
-    """How a source is exposed: by pods of a runtime at a port, or by a gateway for all variants at once."""
-
-    pod: Callable[[Counted], list[str]] | None = None
-    gateway: Callable[[Monitoring], list[str]] | None = None
-    buckets: Buckets = PYTHON
-    first: Buckets = VLLM_FIRST
-    port: tuple[str, int] = ("http1", 8080)
-    factor: int = 1
-    default: bool = True  # whether it is what control's server counts, and needs no naming
-
-
-EXPOSED = {
-    "kserve": Exposed(kserve),
-    "mlserver": Exposed(mlserver, port=("metrics", 8082)),
-    "vllm": Exposed(vllm, buckets=VLLM),
-    "vllm-engine": Exposed(vllm_engine, buckets=VLLM),
-    "triton": Exposed(triton, port=("metrics", 8002)),
-    "torchserve": Exposed(torchserve, port=("metrics", 8082)),
-    "knative": Exposed(knative, buckets=GO, port=("http-usermetric", 9091), default=False),
-    "knative-legacy": Exposed(
-        knative_legacy, buckets=GO_MILLISECONDS, port=("http-usermetric", 9091), factor=1000, default=False
-    ),
-    "istio": Exposed(gateway=istio, buckets=ENVOY, factor=1000, default=False),
-    "envoy-gateway": Exposed(gateway=envoy_gateway, buckets=ENVOY, factor=1000, default=False),
-}
 
 
 def documents(source: str) -> tuple[Document, Document]:
@@ -595,13 +338,12 @@ def _scraped(stack: ExitStack, source: str, watched: Monitoring, traffic: list[s
 
     if exposed.gateway:
         labels = {"namespace": "gateways", "job": source}
-        lines = exposed.gateway(watched)
+        lines = exposed.lines(watched, COUNTED)
         targets = [serving(lines) for _ in range(GATEWAYS)]
         return [{"job_name": source, "static_configs": [{"targets": targets, "labels": labels}]}]
-    assert exposed.pod
     pods = []
     for variant, counted in COUNTED.items():
-        listening = {exposed.port: serving(exposed.pod(counted))}
+        listening = {exposed.port: serving(exposed.lines(watched, {variant: counted}))}
         if SOURCES[source].knative:
             listening |= {("user-port", 8080): serving(kserve(counted)), ("queue-port", 8012): ""}
         pods.append(_pod(name, watched, variant, listening))

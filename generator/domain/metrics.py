@@ -167,6 +167,12 @@ def _bound(above: str, unit: str) -> float:
     return round(in_seconds * _UNIT[unit], 9)
 
 
+def above(bound: float, unit: str) -> str:
+    """Write a bound in a histogram's unit as `above` takes it: `250ms`, `2.5s`."""
+    in_seconds = bound / _UNIT[unit]
+    return f"{in_seconds:.12g}s" if in_seconds >= 1 else f"{in_seconds * 1000:.12g}ms"
+
+
 def _series(spec: dict[str, Any]) -> Series:
     labels = tuple(
         (label, (value,) if isinstance(value, str) else tuple(value))
@@ -296,14 +302,13 @@ def _endless_margin(document: Document, name: str) -> Problem:
     )
 
 
-def _no_bucket(document: Document, name: str, above: str, bound: float, preset: Preset) -> Problem:
-    factor = _UNIT[preset.unit]
+def _no_bucket(document: Document, name: str, wanted: str, bound: float, preset: Preset) -> Problem:
     near = sorted(preset.buckets, key=lambda bucket: abs(bucket - bound))[:2]
-    choices = " or ".join(f"{edge / factor * 1000:g}ms" for edge in sorted(near))
+    choices = " or ".join(above(edge, preset.unit) for edge in sorted(near))
     return document.problem(
         "PS334",
         ("spec", "metrics", name, "above"),
-        f"{above} is not a bucket bound of {preset.histogram.metric if preset.histogram else name}, so the share "
+        f"{wanted} is not a bucket bound of {preset.histogram.metric if preset.histogram else name}, so the share "
         "above it is not known",
         f"use {choices}; all bounds in {preset.unit}: {', '.join(f'{edge:g}' for edge in preset.buckets)}",
     )

@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 from generator import names
 from generator.documents.wording import counted, lasting, listed
+from generator.domain.metrics import above
+from generator.evidence import bounds
 from generator.evidence.counting import replicas_aside
 from generator.evidence.prometheus import PrometheusError
 from generator.manifests.queries import Queries
@@ -30,7 +32,8 @@ Outcome = Literal["ok", "note", "missing"]
 _SKEW = 10
 """Seconds that clocks may differ; scrapes are stamped with the server's."""
 _SHORTEST = 86400
-_LIST = 8
+_LATELY = 300
+"""Seconds after which a series that got no sample is no more, to an instant query of Prometheus."""
 _SPAN = re.compile(r"(\d+)(ms|[smhdwy])")
 _UNITS = {"ms": 0, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
@@ -311,35 +314,28 @@ def _exists(client: Client, raw: Raw, now: int) -> bool:
 
 
 def _bound(client: Client, queries: Queries, metric: Metric, now: int) -> Finding:
-    wanted = metric.bound or 0.0
-    bounds = sorted({bound for raw in queries.buckets(metric) for bound in _bounds(client, raw, now)})
+    found, wanted = bounds.existing(client, queries, metric, now, _LATELY), above(metric.bound or 0.0, metric.unit)
     check = f"{metric.name} (bound)"
-    if not bounds:
+    if not found:
         return Finding(
             check,
             "missing",
             "the histogram has no buckets",
             "let the server expose classic buckets, and Prometheus keep them (convert_classic_histograms_to_nhcb off)",
         )
-    if any(abs(bound - wanted) <= 1e-9 * max(1.0, wanted) for bound in bounds):
-        return Finding(check, "ok", f"{wanted:g} is one of {counted(len(bounds), ('bound', 'bounds'))}")
-    near = sorted(sorted(bounds, key=lambda bound: abs(bound - wanted))[:_LIST])
+    lost = bounds.lacking(metric, found)
+    if not lost:
+        number = len(frozenset.intersection(*found.values()))
+        return Finding(check, "ok", f"{wanted} is one of {counted(number, ('bound', 'bounds'))}")
+    there = bounds.shared(metric, found)
     return Finding(
         check,
         "missing",
-        f"{wanted:g} is no bound of a bucket, and nothing is ever interpolated",
-        f"set `above` to one of {', '.join(f'{bound:g}' for bound in near)}, or add the bound in the server",
+        f"{wanted} is no bound of a bucket of {listed(lost)}, and nothing is ever interpolated",
+        f"set `above` to one of {there}, or add the bound in the server"
+        if there
+        else "let the servers of all variants have the same buckets",
     )
-
-
-def _bounds(client: Client, raw: Raw, now: int) -> Iterator[float]:
-    for labels, _ in client.vector(f"count by (le) ({raw.selector})", now):
-        try:
-            bound = float(labels.get("le", ""))
-        except ValueError:
-            continue
-        if bound != float("inf"):
-            yield bound
 
 
 def _copies(client: Client, raws: Sequence[Raw], now: int) -> Iterator[Finding]:

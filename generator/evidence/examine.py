@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from generator.analysis.counts import Design, Quality, Stage, Window
 from generator.analysis.design import design
 from generator.analysis.verdict import Verdict, verdict
-from generator.evidence import counting, ledger, subject
+from generator.documents.wording import counted, listed
+from generator.domain.metrics import above
+from generator.evidence import bounds, counting, ledger, subject
 from generator.manifests.queries import Queries
 from generator.problems import PenstockError
 
@@ -150,9 +152,12 @@ def _look(
     """Count what is due and not yet in the ledger."""
     rules, gap = experiment.analysis, _GAP * environment.monitoring.interval
     recorded = known.windows
-    due = counting.due(stages, rules.window, rules.settle, recorded[-1].end if recorded else 0, until - gap)
-    reading = _Reading(client, due, gap)
     queries = Queries(experiment, environment)
+    due = counting.due(stages, rules.window, rules.settle, recorded[-1].end if recorded else 0, until - gap)
+    lost = {stage.number for stage in stages if not queries.hold_for(stage.traffic)}
+    renumbered = sum(one.stage in lost for one in due)
+    due = tuple(one for one in due if one.stage not in lost)
+    reading = _Reading(client, due, gap)
     requests = reading.tally(queries.raw_requests())
     bucket = rules.bucket_label if rules.assignment == "sticky" else ""
     parts = []
@@ -173,11 +178,17 @@ def _look(
         carried=known.looks[-1].carried if known.looks else None,
         stage=recorded[-1].stage if recorded else -1,
     )
+    if renumbered:
+        remark = f"{counted(renumbered, ('window', 'windows'))} of earlier stages, whose clusters Envoy has renumbered"
+        gain = gain._replace(warnings=(*gain.warnings, f"not counted: {remark}"))
+    if gain.missing:
+        lacks = tuple(_bounds(client, queries, experiment, reading.start, until))
+        gain = gain._replace(invalid=(*gain.invalid, *lacks))
     other = environment.monitoring.requests
     gateway = (0, 0)
     if other and (other.series, other.scope) != (experiment.requests.series, experiment.requests.scope):
-        counted = counting.overall(reading.tally(queries.raw_requests(other)), due, gain.windows, reading.start, gap)
-        gateway = (counted, sum(sum(window.requests.values()) for window in gain.windows))
+        there = counting.overall(reading.tally(queries.raw_requests(other)), due, gain.windows, reading.start, gap)
+        gateway = (there, sum(sum(window.requests.values()) for window in gain.windows))
     shown = {window.stage for window in gain.windows}
     return ledger.Look(
         until,
@@ -231,6 +242,17 @@ def _nothing_yet(
         found = client.vector(queries.existing(raw, min(until - start, _LOOKBACK)), until)
         existing |= {variants.get(labels.get(raw.label, ""), "") for labels, _ in found}
     return events._replace(seen={**events.seen, **{name: total.seen[name] for name in sorted(absent & existing)}})
+
+
+def _bounds(client: Client, queries: Queries, experiment: Experiment, start: int, until: int) -> Iterator[str]:
+    """Name the bounds that there are, where a variant has buckets and none of them has the metric's bound."""
+    for metric in experiment.metrics:
+        if metric.kind == "latencyShare":
+            found = bounds.existing(client, queries, metric, until, min(until - start, _LOOKBACK))
+            if lost := bounds.lacking(metric, found):
+                wanted = above(metric.bound or 0.0, metric.unit)
+                there = bounds.shared(metric, found) or "none that all have"
+                yield f"{metric.name}: {wanted} is no bound of a bucket of {listed(lost)} (there are {there})"
 
 
 def _quality(

@@ -6,6 +6,7 @@ Everything stays within what Prometheus 2.42 and 3.x both understand.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -78,6 +79,10 @@ class Queries:
         """Return one series for each variant that had a sample in the last seconds, whatever its value."""
         return f"count by ({raw.label}) (count_over_time({raw.selector}[{seconds}s]))"
 
+    def bounds(self, raw: Raw, seconds: int) -> str:
+        """Return one series for each bound of a variant's buckets that had a sample in the last seconds."""
+        return f"count by (le, {raw.label}) (count_over_time({raw.selector}[{seconds}s]))"
+
     def raw(self, metric: Metric) -> Counters:
         """Select what a metric counts, to be counted sample by sample."""
         if metric.histogram is None:
@@ -101,11 +106,30 @@ class Queries:
     def _histogram(self, metric: Metric, suffix: str, *more: str) -> tuple[Raw, ...]:
         assert metric.histogram is not None  # noqa: S101 (the kind says so; only mypy does not know)
         matchers = (*_matchers(metric.histogram), *more)
-        return self._raw(metric.histogram.metric + suffix, matchers, metric.scope, self._experiment.variants)
+        return self._raw(metric.histogram.metric + suffix, matchers, metric.scope, self._numbered)
 
     def _selectors(self, series: tuple[Series, ...], scope: Scope) -> tuple[Raw, ...]:
-        every = self._experiment.variants
+        every = self._numbered
         return tuple(raw for one in series for raw in self._raw(one.metric, _matchers(one), scope, every))
+
+    @property
+    def _numbered(self) -> tuple[Variant, ...]:
+        """Return all variants in the order of the route's backends; it leaves idle ones out, so they come last."""
+        return (*self._experiment.serving, *(one for one in self._experiment.variants if not one.traffic))
+
+    def hold_for(self, traffic: Mapping[str, int]) -> bool:
+        """Say whether what is counted sample by sample is the same variant's at a stage of this traffic.
+
+        Envoy's clusters are numbered, so that a variant that is idle now, or was, moves those that come behind it.
+        """
+        experiment = self._experiment
+        scopes = (experiment.requests.scope, *(metric.scope for metric in experiment.metrics))
+        if all(scope.kind != "envoy" for scope in scopes):
+            return True
+        now = [one.name for one in self._numbered]
+        then = sorted(traffic, key=lambda name: (not traffic[name], name != experiment.control.name, name))
+        served = sum(share > 0 for share in traffic.values())
+        return len(then) == len(now) and then[:served] == now[:served]
 
     def numerator(self, metric: Metric, function: str, window: str) -> str:
         """Return what is counted or summed: events, requests over the bound, or the sum of a mean."""

@@ -72,6 +72,11 @@ class Monitoring(NamedTuple):
     route: Document
 
     @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return str(self.monitor["metadata"]["name"]).removesuffix("-experiment")
+
+    @property
     def group(self) -> Document:
         """The only group of rules."""
         (group,) = self.rules["groups"]

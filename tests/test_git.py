@@ -86,16 +86,20 @@ def test_input_and_a_variable_reach_git(clone: Path, tmp_path: Path) -> None:
     assert git.attempt(str(clone), "diff", "--cached", "--quiet").status == 0
 
 
-def test_blobs_are_read_in_one_run_but_for_large_ones(clone: Path) -> None:
+def test_blobs_are_read_but_for_large_ones(clone: Path) -> None:
     root = str(clone)
     texts = [b"", b"\n", b"one\n\0two", b"x" * 100]
     names = [git.run(root, "hash-object", "-w", "--stdin", data=text).decode().strip() for text in texts]
-    assert git.blobs(root, [*names, *names], 100) == dict(zip(names, texts, strict=True))
-    assert git.blobs(root, names, 99) == dict(zip(names[:3], texts[:3], strict=True))
-    assert git.blobs(root, [], 99) == {}
+    many = [git.run(root, "hash-object", "-w", "--stdin", data=b"%d" % one).decode().strip() for one in range(60)]
+    with git.Objects(root) as objects:
+        assert objects.blobs([*names, *names], 100) == dict(zip(names, texts, strict=True))
+        assert objects.blobs(names, 99) == dict(zip(names[:3], texts[:3], strict=True))
+        assert objects.blobs([]) == {}
+        assert objects.blobs(many) == {name: b"%d" % one for one, name in enumerate(many)}
     for wrong in (git.resolve(root, "HEAD"), "0" * 40):
-        with pytest.raises(git.GitError, match=f"lacks the blob {wrong}; run `git fsck` there, or clone it anew"):
-            git.blobs(root, [*names, wrong], 100)
+        lacks = f"lacks the blob {wrong}; run `git fsck` there, or clone it anew"
+        with git.Objects(root) as objects, pytest.raises(git.GitError, match=lacks):
+            objects.blobs([*names, wrong], 100)
 
 
 def test_the_deployed_branch_is_the_remotes_where_there_is_one(clone: Path) -> None:

@@ -111,6 +111,38 @@ def test_a_commit_renders_as_its_checkout_does(three: Repository) -> None:
     assert not Path(found.before.root).exists()
 
 
+def test_a_commit_is_checked_out_where_all_of_an_experiment_is_on_disk(three: Repository) -> None:
+    three.invoke("render")
+    commit(three.root)
+    manifest = min((three.root / f"environments/{ENVIRONMENT}/manifests/traffic/{EXPERIMENT}").iterdir())
+    template = three.root / "templates/httproute.yaml.j2"
+    files = [
+        experiment_file(*PLACE),
+        experiment_file("base", EXPERIMENT),
+        f"environments/{ENVIRONMENT}/environment.yaml",
+    ]
+    with three.experiment() as document:
+        document["spec"]["owner"] = "another"
+    commit(three.root)
+    with revisions.compared(str(three.root), "HEAD~1", "HEAD") as found:
+
+        def checked_out(state: revisions.State) -> bool:
+            manifests = found.manifests(state, *PLACE)
+            assert manifests
+            return revisions.is_checked_out(str(three.root), state, *PLACE, manifests)
+
+        assert (checked_out(found.before), checked_out(found.after)) == (False, True)
+        for file in (*(three.root / one for one in files), manifest, template):
+            text = file.read_text() if file.exists() else ""
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{text}# a comment\n")
+            assert not checked_out(found.after), file
+            file.write_text(text)
+        shutil.rmtree(template.parent)
+        (manifest.parent / "more.yaml").touch()
+        assert not checked_out(found.after)
+
+
 def test_a_repository_may_lie_in_a_folder_of_another(repository: Repository, tmp_path: Path) -> None:
     (tmp_path / "environments").mkdir()
     start(tmp_path)

@@ -10,7 +10,6 @@ import click
 
 from generator import repository
 from generator.commands.selection import between
-from generator.reviews import diff, meaning
 from generator.versions import revisions
 
 if TYPE_CHECKING:
@@ -36,7 +35,11 @@ def command(base: str, head: str, environments: tuple[str, ...], directory: str,
     cannot be read.
     """
     root = repository.find(directory)
-    with revisions.compared(root, base or revisions.fork(root, head), head, environments) as found:
+    comparing = revisions.compared if base else revisions.since_fork
+    comparison = comparing(root, base, head, environments)
+    from generator.reviews import diff, meaning  # noqa: PLC0415 (start-up time: Git works meanwhile)
+
+    with comparison as found:
         read = meaning.of(found)
         differs = any(one.kind != "same" for one in read.environments) or any(
             one.kind != "same" for one in read.experiments

@@ -17,7 +17,7 @@ def report(root: str, base: str, head: str, only: Iterable[str], now: int) -> Re
 
     `only` names environments, all if it is empty; `now` is in seconds. GitError where a revision is missing.
     """
-    comparison = revisions.compared(root, revisions.fork(root, head, base), head, only)
+    comparison = revisions.since_fork(root, base, head, only)
     from generator.reviews import inspection  # noqa: PLC0415 (start-up time: Git works meanwhile)
 
     with comparison as found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from generator.problems import PenstockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from typing import Self
+    from typing import IO, Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
 # (git(1), "Environment Variables").
@@ -55,6 +56,8 @@ _REMEDIES = (
     ("shallow", "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in CI"),
 )
 _ABBREVIATED = 12
+_CHUNK = 1 << 20
+_QUESTIONS = 50  # as many names as fit into the smallest pipe, so that nobody waits for a reader
 
 
 class GitError(PenstockError):
@@ -120,14 +123,27 @@ class Objects:
             file.decode("utf-8", "surrogateescape"): Entry(mode, id_) for mode, file, id_ in entry.findall(found[2])
         }
 
-    def blob(self, entry: Entry) -> bytes:
-        """Return a file's bytes; GitError if a clone lacks it."""
-        found = self._get(entry.id.hex())
-        if found is None:
-            raise GitError(
-                f"the object {entry.id.hex()} is missing in {self._root}; run `git fetch`, then the command again"
-            )
-        return found[2]
+    def blobs(self, names: Iterable[str], largest: int = sys.maxsize) -> dict[str, bytes]:
+        """Return the bytes of blobs by their full names; those above `largest` bytes are left out.
+
+        GitError if one is not there, or is no blob.
+        """
+        wanted = sorted(set(names))
+        texts = {}
+        for start in range(0, len(wanted), _QUESTIONS):
+            some = wanted[start : start + _QUESTIONS]
+            self._ask(some)
+            for name in some:
+                head = self._head()
+                if head is None or head[1] != "blob":
+                    raise GitError(
+                        f"the repository in {self._root} lacks the blob {name}; run `git fsck` there, or clone it anew"
+                    )
+                if head[2] <= largest:
+                    texts[name] = self._body(head[2])
+                else:
+                    self._skip(head[2])
+        return texts
 
     def text(self, name: str) -> bytes | None:
         """Return the bytes of a file, such as `<commit>:./<path>`; None if there is no such file."""
@@ -136,22 +152,38 @@ class Objects:
 
     def _get(self, name: str) -> tuple[str, str, bytes] | None:
         """Return an object's full name, kind and bytes."""
-        into, out = self._process.stdin, self._process.stdout
-        assert into is not None  # noqa: S101 (both are pipes)
-        assert out is not None  # noqa: S101
-        try:
-            into.write(os.fsencode(name) + b"\n")
+        self._ask([name])
+        head = self._head()
+        return (*head[:2], self._body(head[2])) if head else None
+
+    def _ask(self, names: Iterable[str]) -> None:
+        into = self._process.stdin
+        assert into is not None  # noqa: S101 (it is a pipe)
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            into.write(b"".join(os.fsencode(name) + b"\n" for name in names))
             into.flush()
-        except BrokenPipeError:
-            pass  # it has ended, and says why
-        head = out.readline().split()
+
+    def _head(self) -> tuple[str, str, int] | None:
+        """Read the full name, the kind and the size of the next object; None if there is no such object."""
+        head = self._out.readline().split()
         if not head:
             err = self._process.communicate()[1].decode(errors="replace").strip()
             raise failure(self._root, ("cat-file",), Finished(self._process.returncode, b"", err))
         if len(head) != 3 or not head[2].isdigit():
             return None
-        data = out.read(int(head[2]) + 1)[:-1]
-        return head[0].decode(), head[1].decode(), data
+        return head[0].decode(), head[1].decode(), int(head[2])
+
+    def _body(self, size: int) -> bytes:
+        return self._out.read(size + 1)[:-1]
+
+    def _skip(self, size: int) -> None:
+        for start in range(0, size + 1, _CHUNK):
+            self._out.read(min(_CHUNK, size + 1 - start))
+
+    @property
+    def _out(self) -> IO[bytes]:
+        assert self._process.stdout is not None  # noqa: S101 (it is a pipe)
+        return self._process.stdout
 
 
 def run(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
@@ -180,20 +212,26 @@ def later(root: str, *arguments: str, data: bytes = b"", answers: Collection[int
 
     GitError then, if its status is none of `answers`. `data` is its standard input.
     """
+    finished = attempting(root, *arguments, data=data)
+
+    def wait() -> bytes:
+        done = finished()
+        if done.status not in answers:
+            raise failure(root, arguments, done)
+        return done.out
+
+    return wait
+
+
+def attempting(root: str, *arguments: str, data: bytes = b"") -> Callable[[], Finished]:
+    """Start what `attempt` runs, if it only reads; return what waits for it."""
     running = _started(root, arguments, {})
     if running.stdin:
         with suppress(BrokenPipeError):  # it has ended, and says why
             running.stdin.write(data)
             running.stdin.close()
         running.stdin = None
-
-    def wait() -> bytes:
-        done = _finished(running, b"")
-        if done.status not in answers:
-            raise failure(root, arguments, done)
-        return done.out
-
-    return wait
+    return lambda: _finished(running, b"")
 
 
 def failure(root: str, arguments: Iterable[str], done: Finished) -> GitError:
@@ -241,26 +279,6 @@ def deployed(root: str, named: str = "") -> str:
     raise GitError(f"there is no branch `{_printable(named)}` in {root} nor at its origin; fetch it, or name another")
 
 
-def blobs(root: str, ids: Iterable[str], largest: int) -> dict[str, bytes]:
-    """Return the bytes of blobs by their full names, in one run for all; those above `largest` bytes are left out.
-
-    GitError if one is not there, or is no blob.
-    """
-    wanted = sorted(set(ids))
-    sizes = run(root, "cat-file", "--batch-check=%(objecttype) %(objectsize)", data=_lines(wanted)).split(b"\n")
-    for name, said in zip(wanted, sizes, strict=False):
-        if not said.startswith(b"blob "):
-            raise GitError(f"the repository in {root} lacks the blob {name}; run `git fsck` there, or clone it anew")
-    small = [name for name, said in zip(wanted, sizes, strict=False) if int(said.split(b" ")[1]) <= largest]
-    out = run(root, "cat-file", "--batch=%(objectsize)", "--buffer", data=_lines(small))
-    found, start = {}, 0
-    for name in small:
-        begin = out.index(b"\n", start) + 1
-        end = begin + int(out[start:begin])
-        found[name], start = out[begin:end], end + 1
-    return found
-
-
 def short(commit: str) -> str:
     """Abbreviate a commit's name for people: always alike, whatever other objects a clone has."""
     return commit[:_ABBREVIATED]
@@ -287,10 +305,6 @@ def _finished(process: subprocess.Popen[bytes], data: bytes) -> Finished:
     with process:
         out, err = process.communicate(data)
     return Finished(process.returncode, out, err.decode(errors="replace").strip())
-
-
-def _lines(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
 
 
 def _printable(text: str) -> str:

@@ -67,11 +67,13 @@ def whole(root: str) -> Callable[[], None]:
 def lived(root: str, tip: str, wanted: Collection[Key], now: int) -> Callable[[], dict[Key, Life]]:
     """Start to read the lives up to a commit; return what waits for them, as `lives` returns them."""
     deployed, told = _commits(root, tip, {environment for environment, _ in wanted}, now), decisions(root, tip)
+    objects = git.Objects(root)
 
     def wait() -> dict[Key, Life]:
-        commits, said = deployed(), told()
-        keys = followed(commits, wanted)
-        parts = _parts(root, commits, keys)
+        with objects:
+            commits, said = deployed(), told()
+            keys = followed(commits, wanted)
+            parts = _parts(objects, commits, keys)
         line = Line(keys)
         for commit in commits:
             line.deploy(commit, parts)
@@ -149,7 +151,7 @@ def _key(path: str) -> Key | None:
     return environment, name
 
 
-def _parts(root: str, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:
+def _parts(objects: git.Objects, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:
     """Read what counts of every file, by its blob and whether it is an environment's; without those unreadable."""
     names = {name for _, name in keys}
     needed = {
@@ -158,7 +160,7 @@ def _parts(root: str, commits: Iterable[Commit], keys: Collection[Key]) -> dict[
         for change in commit.changes
         if change.blob and (not change.key[1] or change.key in keys or _in_base(change.key, names))
     }
-    raws = git.blobs(root, {blob for blob, _ in needed}, load.MAX_BYTES)
+    raws = objects.blobs({blob for blob, _ in needed}, load.MAX_BYTES)
     found = {}
     for blob, defaults in needed:
         data = load.parse(raws[blob], "")[0] if blob in raws else None

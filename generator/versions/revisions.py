@@ -85,12 +85,26 @@ def compared(
     `only` names environments, all if left out; UnknownEnvironmentError for one that neither side has. Git is at work
     from the call on, so that modules can be loaded before the context is entered.
     """
-    import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only)
+    return _started(root, lambda: base, head, only)
 
+
+def since_fork(
+    root: str, base: str, head: str = WORKING_TREE, only: Iterable[str] = ()
+) -> AbstractContextManager[Comparison]:
+    """Compare as `compared` does, with the commit at which `head` left `base`, or the branch that is deployed.
+
+    GitError, too, if they share none.
+    """
+    return _started(root, _fork(root, base, head), head, only)
+
+
+def _started(root: str, base: Callable[[], str], head: str, only: Iterable[str]) -> AbstractContextManager[Comparison]:
     with ExitStack() as stack:
         objects = stack.enter_context(git.Objects(root))
+        import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only, and Git works meanwhile)
+
         private = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
-        commits = objects.commit(base), objects.commit(head or "HEAD")
+        commits = objects.commit(base()), objects.commit(head or "HEAD")
         changed = None if head else _changed(root, commits[0])
         before, committed = (
             _state(objects, commit, f"{private}/{side}")
@@ -132,19 +146,24 @@ def is_checked_out(root: str, state: State, environment: str, name: str, manifes
     )
 
 
-def fork(root: str, head: str = WORKING_TREE, base: str = "") -> str:
-    """Return the commit at which `head` left `base`, or the branch that is deployed; GitError if they share none."""
+def _fork(root: str, base: str, head: str) -> Callable[[], str]:
+    """Start to ask for the commit at which `head` left `base`; return what waits for the answer."""
     revisions = (head or "HEAD", base or git.deployed(root))
-    done = git.attempt(root, "merge-base", "--end-of-options", *(f"{one}^{{commit}}" for one in revisions))
-    if done.status:
-        ours, theirs = (git.short(git.resolve(root, one)) for one in revisions)  # which tells if one is not there
-        if done.status > 1:
-            raise git.failure(root, ("merge-base",), done)
-        raise git.GitError(
-            f"{ours} and {theirs} have no common commit in {root}; fetch the whole history (in CI: `fetch-depth: 0`), "
-            "or name a commit with --base"
-        )
-    return done.out.decode().strip()
+    asked = git.attempting(root, "merge-base", "--end-of-options", *(f"{one}^{{commit}}" for one in revisions))
+
+    def wait() -> str:
+        done = asked()
+        if done.status:
+            ours, theirs = (git.short(git.resolve(root, one)) for one in revisions)  # which tells if one is not there
+            if done.status > 1:
+                raise git.failure(root, ("merge-base",), done)
+            raise git.GitError(
+                f"{ours} and {theirs} have no common commit in {root}; fetch the whole history (in CI: `fetch-depth: "
+                "0`), or name a commit with --base"
+            )
+        return done.out.decode().strip()
+
+    return wait
 
 
 @contextmanager
@@ -158,7 +177,7 @@ def laid(root: str, revision: str, environment: str) -> Iterator[str]:
         for name in (BASE, environment):
             for inner, entry in _inside(objects, there, name).items():
                 if inner not in ("manifests", DELIVERY):
-                    _write(objects, private, f"{ENVIRONMENTS}/{name}/{inner}", entry)
+                    _write(objects, private, {f"{ENVIRONMENTS}/{name}/{inner}": entry})
         yield private
 
 
@@ -319,13 +338,14 @@ def _folders_on_disk(root: str) -> Iterator[tuple[str, int, str]]:
 
 def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:
     """Return regular files in the folders of an experiment's manifests, by path."""
-    found: dict[str, bytes] = {}
     if state.commit == WORKING_TREE:
         return _rendered_on_disk(state.root, environment, name)
+    files: dict[str, str] = {}
     for place, area in zip(folders(environment, name), state.manifests.get(environment, ()), strict=False):
         inner = objects.folder(area[name]) if name in area and _is_folder(area[name]) else {}
-        found |= {f"{place}/{file}": objects.blob(one) for file, one in inner.items() if one.mode in _FILES}
-    return found
+        files |= {f"{place}/{file}": one.id.hex() for file, one in inner.items() if one.mode in _FILES}
+    texts = objects.blobs(files.values())
+    return {path: texts[one] for path, one in files.items()}
 
 
 def _rendered_on_disk(root: str, environment: str, name: str) -> dict[str, bytes]:
@@ -351,17 +371,25 @@ def _on_disk(root: str, place: str) -> Iterator[tuple[str, bytes]]:
 def _lay_out(objects: git.Objects, state: State, found: Comparison) -> None:
     """Write what the affected experiments are made of into the state's private folder."""
     os.makedirs(state.root, mode=0o700)
-    for environment in sorted({place[0] for place in found.affected} | {*found.environments}):
-        _write(objects, state.root, environment_file(environment), state.environments.get(environment))
-    for environment, name in found.affected:
-        _write(objects, state.root, experiment_file(environment, name), state.experiments.get((environment, name)))
-    for name in sorted({place[1] for place in found.affected}):
-        _write(objects, state.root, experiment_file(BASE, name), state.base.get(name))
-    _write(objects, state.root, _TEMPLATES, state.templates)
+    environments = {place[0] for place in found.affected} | {*found.environments}
+    sources = {environment_file(one): state.environments.get(one) for one in environments}
+    sources |= {experiment_file(*place): state.experiments.get(place) for place in found.affected}
+    sources |= {experiment_file(BASE, name): state.base.get(name) for _, name in found.affected}
+    _write(objects, state.root, {**sources, _TEMPLATES: state.templates})
 
 
-def _write(objects: git.Objects, root: str, path: str, entry: Entry | None) -> None:
-    """Write a file, or a folder with all that is in it.
+def _write(objects: git.Objects, root: str, entries: dict[str, Entry | None]) -> None:
+    """Write files, and folders with all that is in them, by path."""
+    files = {path: one for place, entry in entries.items() for path, one in _files(objects, place, entry)}
+    texts = objects.blobs(files.values())
+    for path, one in files.items():
+        os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
+        with open(f"{root}/{path}", "xb") as file:
+            file.write(texts[one])
+
+
+def _files(objects: git.Objects, path: str, entry: Entry | None) -> Iterator[tuple[str, str]]:
+    """Yield the paths and the names of blobs of a file, or of all files in a folder.
 
     A link is left out: what it leads to is not part of the commit. So is a name that would lead out of the folder; Git
     itself makes no such tree, but whoever pushes one can.
@@ -370,8 +398,6 @@ def _write(objects: git.Objects, root: str, path: str, entry: Entry | None) -> N
         return
     if _is_folder(entry):
         for name, one in objects.folder(entry).items():
-            _write(objects, root, f"{path}/{name}", one)
+            yield from _files(objects, f"{path}/{name}", one)
     elif entry.mode in _FILES:
-        os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
-        with open(f"{root}/{path}", "xb") as file:
-            file.write(objects.blob(entry))
+        yield path, entry.id.hex()

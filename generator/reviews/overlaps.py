@@ -49,7 +49,7 @@ def find(root: str, state: State, experiments: Iterable[Experiment]) -> Callable
         return lambda: Overlaps({})
     files = [*state.experiments, *((BASE, name) for name in state.base)]
     # Folders, since to match a pattern Git would walk through all manifests, too.
-    folders = sorted({os.path.dirname(experiment_file(*one)) for one in files})
+    folders = [os.path.dirname(experiment_file(place, "")) for place in sorted({place for place, _ in files})]
     where = (state.commit,) if state.commit else ("--untracked", "--no-exclude-standard")
     wait = git.later(
         root,

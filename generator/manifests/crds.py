@@ -134,7 +134,8 @@ class Catalog:
     """Says whether an object fits its kind's schema.
 
     `releases` maps (apiVersion, kind) to a file below `folder`. `extra` holds the user cluster's schemas as
-    `read_folder` returns them, and wins. A file is read and a validator built when it is first asked for.
+    `read_folder` returns them, and wins. A file is read, and its validator built, when it is first asked for, and once
+    for all catalogues: environments of one version share them.
     """
 
     def __init__(
@@ -143,26 +144,27 @@ class Catalog:
         releases: Mapping[tuple[str, str], str],
         extra: Mapping[GroupVersionKind, Schema] | None = None,
     ) -> None:
-        self._folder = folder
-        self._files = dict(releases)
-        self._schemas = {(f"{g}/{v}" if g else v, kind): s for (g, v, kind), s in (extra or {}).items()}
+        self._files = {key: f"{folder}/{file}" for key, file in releases.items()}
+        self._extra = {(f"{g}/{v}" if g else v, kind): s for (g, v, kind), s in (extra or {}).items()}
         self._validators: dict[tuple[str, str], jsonschema_rs.Validator] = {}
 
     def schema(self, api_version: str, kind: str) -> Schema | None:
         """Return the schema of a kind, or None where none is known."""
         key = (api_version, kind)
-        if key not in self._schemas and key in self._files:
-            self._schemas[key] = _read(f"{self._folder}/{self._files[key]}")
-        return self._schemas.get(key)
+        if key in self._extra:
+            return self._extra[key]
+        return _read(self._files[key]) if key in self._files else None
 
     def accepts(self, api_version: str, kind: str, document: object) -> bool | None:
         """Say yes or no, or None where no schema is known: that is "not checked", never a yes."""
         key = (api_version, kind)
         if key not in self._validators:
-            schema = self.schema(api_version, kind)
-            if schema is None:
+            if key in self._extra:
+                self._validators[key] = _validator(self._extra[key], f"{kind} of {api_version}")
+            elif key in self._files:
+                self._validators[key] = _validator_of(self._files[key], f"{kind} of {api_version}")
+            else:
                 return None
-            self._validators[key] = _validator(schema, f"{kind} of {api_version}")
         return _fits(self._validators[key], document)
 
 
@@ -322,6 +324,7 @@ def _line(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+@cache
 def _read(path: str) -> Schema:
     try:
         with open(path, "rb") as file:
@@ -338,6 +341,11 @@ def _validator(schema: Schema, name: str) -> jsonschema_rs.Validator:
         return jsonschema_rs.validator_for(schema)
     except ValueError as error:
         raise CrdError(f"the schema of {name} cannot be used: {' '.join(str(error).split())}") from error
+
+
+@cache
+def _validator_of(file: str, name: str) -> jsonschema_rs.Validator:
+    return _validator(_read(file), name)
 
 
 def _fits(validator: jsonschema_rs.Validator, document: object) -> bool:

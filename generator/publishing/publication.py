@@ -34,7 +34,7 @@ from generator.repository import (
     folder,
     folders,
 )
-from generator.runs import run, tree
+from generator.runs import freshness, run, tree
 from generator.runs.seal import seal
 from generator.versions import git
 
@@ -318,7 +318,7 @@ def _rendered(
     job: Job, site: pipeline.Site, source: str, root: str, today: str
 ) -> tuple[dict[str, Experiment], dict[str, str]]:
     """Build the experiments, and list all that the tree at `root` has then; return them and sealed texts by path."""
-    templates, reader = Templates(run.own_templates(source)), Reader()
+    templates, reader = Templates(run.own_templates(source), freshness.compiled()), Reader()
     experiments: dict[str, Experiment] = {}
     texts: dict[str, str] = {}
     problems: list[Problem] = []

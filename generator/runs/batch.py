@@ -82,7 +82,7 @@ class Batch:
         self.work = work
         self.options: Options = work.options
         self.root = work.inventory.root
-        self.templates = Templates(work.overrides, compiled(work.options))
+        self.templates = Templates(work.overrides, freshness.compiled() if work.options.use_cache else "")
         self.reader = Reader()
         self.prototypes = self._prototypes() if len(work.stale) > _WORTH_A_PROTOTYPE else None
         self.sites: dict[str, pipeline.Site] = {}
@@ -319,17 +319,6 @@ class Spool:
             job, changes, problems, claimed, until = marshal.loads(record)  # noqa: S302 (as above)
             found = [Problem(code, Place(*place), *rest) for code, place, *rest in problems]
             yield Outcome(Job(*job), [Change(*change) for change in changes], found, claimed, until)
-
-
-def compiled(options: Options) -> str:
-    """Return a private folder for compiled templates, or "" where none can be had."""
-    place = f"{freshness.folder()}/templates" if freshness.folder() and options.use_cache else ""
-    try:
-        if place:
-            os.makedirs(place, mode=0o700, exist_ok=True)
-    except OSError:
-        return ""
-    return place
 
 
 def _file(job: Job) -> str:

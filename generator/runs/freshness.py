@@ -38,6 +38,17 @@ def folder() -> str:
     return os.path.join(base, "penstock") if os.path.isabs(base) else ""
 
 
+def compiled() -> str:
+    """Return a private folder for compiled templates, or "" where none can be had."""
+    place = f"{folder()}/templates" if folder() else ""
+    try:
+        if place:
+            os.makedirs(place, mode=0o700, exist_ok=True)
+    except OSError:
+        return ""
+    return place
+
+
 class Freshness:
     """Records of one repository. Without a readable cache everything is stale, and nothing else changes."""
 

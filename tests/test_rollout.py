@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from rollouts import BETTER, FILE, GOOD, HOUR, START, UNSURE, WORSE, World, chec
 from generator.names import TRAILER_ACTION, TRAILER_OVERRIDE, TRAILER_VERDICT
 from generator.problems import PenstockError
 from generator.steering import advance, course, steering
+from generator.steering.steering import Examined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -495,26 +498,27 @@ def test_the_program_sums_up_what_it_did(world: World) -> None:
 # At once, and killed
 
 DRIVER = """
-import sys
-from pathlib import Path
-from rollouts import BETTER, GOOD, ENVIRONMENT
+import pickle, sys
 from generator.steering import advance
-from generator.steering.steering import Examined
-root, clock = sys.argv[1], int(sys.argv[2])
-run = advance.begin(root, ENVIRONMENT, "", lambda *known: Examined(GOOD, clock - 120), clock, push=True)
+root, environment, clock, examined = pickle.load(sys.stdin.buffer)
+run = advance.begin(root, environment, "", lambda *known: examined, clock, push=True)
 print([one.action for one in advance.advance(run)])
 """
 
 
-def driven(world: World, where: Repository, **environment: str) -> subprocess.Popen[str]:
+def driven(world: World, where: Repository, **environment: str) -> subprocess.Popen[bytes]:
     """Start a run in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(where.root), str(world.clock)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
+    assert process.stdin
+    pickle.dump((str(where.root), ENVIRONMENT, world.clock, Examined(GOOD, world.clock - 120)), process.stdin)
+    process.stdin.flush()
+    return process
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["clones", "one checkout"])
@@ -524,7 +528,7 @@ def test_runs_at_once_take_one_step(world: World, *, shared: bool) -> None:
         before = world.log()
         running = [driven(world, place, GIT_COMMITTER_NAME=f"run {number}") for number, place in enumerate(places)]
         said = [process.communicate(timeout=120) for process in running]
-        assert sorted(out for out, _ in said) == ["['promote']\n", "['wait']\n", "['wait']\n"], said
+        assert sorted(out for out, _ in said) == [b"['promote']\n", b"['wait']\n", b"['wait']\n"], said
         assert world.log() == [subject, *before]
         world.wait(HOUR)
 
@@ -533,12 +537,12 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World) -> 
     """The n-th start of git kills the run that started it."""
     wrapper = world.folder / "bin" / "git"
     wrapper.parent.mkdir()
-    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
     wrapper.write_text(
         "#!/bin/sh\n"
         'printf x >>"$COUNTER"\n'
-        'if [ "$(wc -c <"$COUNTER")" -eq "$DEADLY" ]; then kill -9 $PPID; exit 1; fi\n'
-        f'exec {real} "$@"\n'
+        'read -r started <"$COUNTER"\n'
+        'if [ "${#started}" -eq "$DEADLY" ]; then kill -9 $PPID; exit 1; fi\n'
+        f'exec {shutil.which("git")} "$@"\n'
     )
     wrapper.chmod(0o755)
     path = f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"

@@ -127,7 +127,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
             if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES):
                 patch.delenv(name)
         home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
-        home.mkdir(parents=True)
+        _share_compiled_templates(home / "cache/penstock", tmp_path_factory.getbasetemp() / "templates")
         for name, value in (_NEUTRAL | {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}).items():
             patch.setenv(name, value)
         for method in ("connect", "connect_ex", "sendto"):
@@ -136,6 +136,13 @@ def _poison(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         time.tzset()
         yield
     time.tzset()
+
+
+def _share_compiled_templates(cache: Path, compiled: Path) -> None:
+    """Let tests of a worker compile templates once: nothing else of a cache passes from one to the next."""
+    compiled.mkdir(mode=0o700, exist_ok=True)
+    cache.mkdir(parents=True)
+    (cache / "templates").symlink_to(compiled)
 
 
 def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,6 +36,7 @@ def run(folder: Path, *options: str, **environment: str) -> tuple[int, str]:
         "pytest",
         "-p",
         "no:cacheprovider",
+        f"--basetemp={folder / 'temporary'}",  # or it would clear away what earlier runs left, which takes long
         "-o",
         f"pythonpath={HERE / 'support'}",
         *options,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -11,11 +9,13 @@ import yaml
 from gitrepos import git
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repositories import scratch
 
 from generator.versions import history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from generator.versions.lives import Life
 
@@ -196,11 +196,10 @@ def retold(life: Life) -> Told:
 @settings(max_examples=60)
 @given(histories())
 def test_lives_are_what_a_look_at_every_deployed_tree_tells(deployments: list[Deployment]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    with scratch() as root:
         names = imported(root, deployments)
-        found = history.lives(folder, "refs/heads/main", KEYS, NOW)
+        found = history.lives(str(root), "refs/heads/main", KEYS, NOW)
         for key in KEYS:
             told = oracle(key, deployments, names)
             assert (retold(found[key]) if key in found else None) == told
-            assert history.lives(folder, "refs/heads/main", [key], NOW).get(key) == found.get(key)
+            assert history.lives(str(root), "refs/heads/main", [key], NOW).get(key) == found.get(key)

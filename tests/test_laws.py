@@ -6,8 +6,6 @@ import copy
 import gc
 import json
 import shutil
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import promql_parser
@@ -26,6 +24,7 @@ from repositories import (
     prototypes,
     recommendation,
     rendered,
+    scratch,
 )
 from strategies import cases, measured, traffic
 from vocabulary import filled_texts, names
@@ -37,6 +36,7 @@ from generator.repository import AREAS, BASE, experiment_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hypothesis.strategies import SearchStrategy
 
@@ -369,7 +369,7 @@ TUNED = (
 def test_no_machine_changes_a_byte(many: Repository, tmp_path: Path, environment: dict[str, str], jobs: int) -> None:
     rerun = ("render", "-C", str(many.root), "--jobs", str(jobs), "--no-cache")
     first = many.manifests() or None
-    done = many.penstock(*rerun, cwd=tmp_path, **environment)
+    done = many.process(*rerun, cwd=tmp_path, **environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert first in (None, many.manifests())
     assert "0 create, 0 update, 0 delete" in done.stdout or first is None
@@ -379,7 +379,7 @@ def test_no_machine_changes_a_byte(many: Repository, tmp_path: Path, environment
 def test_no_hash_seed_changes_a_report(repository: Repository, command: str) -> None:
     with repository.experiment() as document:
         document["spec"]["variants"] |= {name: {} for name in "abcdefgh"}
-    reports = {repository.penstock(command, "-o", "json", PYTHONHASHSEED=seed).stdout for seed in "123"}
+    reports = {repository.process(command, "-o", "json", PYTHONHASHSEED=seed).stdout for seed in "123"}
     assert len(reports) == 1
 
 
@@ -430,8 +430,8 @@ def disturb(file: Path, fate: str) -> None:
 
 def freshly_rendered(repository: Repository) -> dict[str, bytes]:
     """Return what would be there if nothing had been."""
-    with TemporaryDirectory() as place:
-        root = Path(place).resolve() / "fresh"
+    with scratch() as place:
+        root = place / "fresh"
         shutil.copytree(repository.root, root, ignore=shutil.ignore_patterns("manifests"))
         fresh = Repository(root)
         assert findings(fresh) == set()

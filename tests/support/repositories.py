@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
+import gc
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
 from generator import pipeline
+from generator.__main__ import main
 from generator.cli import cli
 from generator.manifests.prototypes import Prototypes
 from generator.manifests.readback import Reader
@@ -34,6 +39,7 @@ API = "penstock.dev/v1alpha1"
 EXPERIMENT = "recommendation-model"
 ENVIRONMENT = "production"
 Document = dict[str, Any]
+_MEMORY = "/dev/shm"  # noqa: S108 (a fresh folder in it is used)
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -56,7 +62,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a process came to."""
+    """What a run of the program came to."""
 
     returncode: int
     stdout: str
@@ -127,7 +133,23 @@ class Repository:
         return found
 
     def penstock(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:
-        """Run the program itself; `environment` is laid over this process's own."""
+        """Run the program from its `main` to its exit code, in this process; `environment` is laid over its own."""
+        out, err, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(cwd or self.root)
+            patch.setattr(sys, "argv", ["penstock", *arguments])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            try:
+                with pytest.raises(SystemExit) as ended:
+                    main()
+            finally:  # what `main` changes of its process
+                signal.signal(signal.SIGTERM, before)
+                gc.enable()
+        return Outcome(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:
+        """Do what `penstock` does in a process of its own: where that is what a test is about."""
         done = subprocess.run(
             [sys.executable, "-P", "-m", "generator", *arguments],
             cwd=cwd or self.root,
@@ -152,10 +174,17 @@ def recommendation() -> Case:
 
 
 @contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder for as long as the context lasts; in memory where that can be, for tests that need hundreds."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as place:
+        yield Path(place).resolve()
+
+
+@contextmanager
 def holding(case: Case) -> Iterator[Repository]:
     """Make a repository that holds a case for as long as the context lasts: for tests that need many."""
-    with tempfile.TemporaryDirectory() as place:
-        repository = Repository(Path(place).resolve())
+    with scratch() as place:
+        repository = Repository(place)
         repository.put(case)
         yield repository
 

@@ -94,7 +94,7 @@ CLOSED: tuple[tuple[str, Known, str, int | None], ...] = (
     (
         "policy",
         STEP._replace(**policy(largest_step=29)),
-        "v2 would get 30 percentage points more at once, and 29 are allowed",
+        "v2 gets 30 percentage points more at once, and 29 are allowed",
         None,
     ),
     ("freeze", STEP._replace(**policy(freeze=(FROZEN,))), "freeze: year end", NOW + 60),

@@ -151,3 +151,26 @@ def test_the_working_tree_has_a_name(name: str, tmp_path: Path, monkeypatch: pyt
     for command in ("diff", "review"):
         asked = (command, "-C", str(root), "--base", "HEAD")
         assert run(monkeypatch, moment, *asked, "--head", name) == run(monkeypatch, moment, *asked)
+
+
+def test_what_is_not_committed_yet_is_held_against_whoever_would_commit_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "repository"
+    moment, _ = play("author-not-allowed", root, monkeypatch)
+    git(root, "reset", "--quiet", "--soft", "HEAD~1")
+    monkeypatch.delenv("GIT_AUTHOR_EMAIL")
+
+    def refused() -> list[str]:
+        report = run(monkeypatch, moment, "review", "-C", str(root), "--base", "HEAD", "-o", "json")
+        return [one["message"] for one in json.loads(report.rpartition("exit")[0])["problems"]]
+
+    git(root, "config", "user.email", "INTERN@example.com")
+    assert refused() == [
+        "what is not committed yet: INTERN@example.com may not change traffic here; these may: *@recsys.example.com"
+    ]
+    git(root, "config", "user.email", "ada@recsys.example.com")
+    assert refused() == []
+    (root / "environments/production/experiments/recommendation-model.yaml").unlink()
+    git(root, "config", "user.email", "intern@example.com")
+    assert refused()[0].partition(":")[0] == "what is not committed yet"

@@ -125,7 +125,7 @@ def test_a_reason_passes_no_firm_gate(world: World) -> None:
     world.policy(largestStep=20)
     said = refused(world, reason="now")
     assert said.split("\n")[1:] == [
-        "    policy: v2 would get 30 percentage points more at once, and 20 are allowed",
+        "    policy: v2 gets 30 percentage points more at once, and 20 are allowed",
         "These gates cannot be overridden.",
     ]
 

@@ -6,34 +6,43 @@ The author of a commit is what whoever made it says; policy that must hold needs
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator.documents import load
+from generator.problems import ProblemsError
 from generator.repository import BASE, experiment_file
 from generator.reviews.differences import aspect, leaves
 from generator.versions import git
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from generator.reviews.differences import Aspect
 
 
 class Edit(NamedTuple):
-    """What a commit changed of an experiment's file, in an environment or in the base; `author` is an address."""
+    """What a commit changed of an experiment's file, in an environment or in the base; `author` is an address.
+
+    `commit` is "" for what is not committed yet: its author is whoever would commit it.
+    """
 
     commit: str
     author: str
     aspects: frozenset[Aspect]
 
 
-def edits(root: str, base: str, head: str) -> dict[str, tuple[Edit, ...]]:
+def edits(root: str, base: str, head: str, files: Iterable[str]) -> dict[str, tuple[Edit, ...]]:
     """Return the edits of every experiment file that commits from `base` to `head` touched, oldest first.
 
-    A merge counts with what it changed against all of its parents: that is what its author wrote.
+    With `head` "" those to HEAD, and those of `files` that are not committed yet. A merge counts with what it changed
+    against all of its parents: that is what its author wrote.
     """
     out = git.run(
         root,
         *("log", "--reverse", "-c", "--no-renames", "--no-ext-diff", "--no-show-signature", "--no-color", "--relative"),
-        *("--no-mailmap", "--encoding=UTF-8", "--name-only", "-z", "--format=%x01%H%x00%ae", f"{base}..{head}"),
+        *("--no-mailmap", "--encoding=UTF-8", "--name-only", "-z", "--format=%x01%H%x00%ae"),
+        f"{base}..{head or 'HEAD'}",
         *("--", f":(glob){experiment_file('*', '*')}"),
     )
     found: dict[str, list[Edit]] = {}
@@ -41,29 +50,39 @@ def edits(root: str, base: str, head: str) -> dict[str, tuple[Edit, ...]]:
         for part in out.split(b"\x01")[1:]:
             commit, author, *paths = (os.fsdecode(one).strip("\n") for one in part.split(b"\0"))
             for path in filter(None, paths):
-                touched = _aspects(objects, commit, path)
+                touched = _aspects(*(objects.text(f"{one}:./{path}") for one in (f"{commit}^1", commit)))
                 if touched:
                     found.setdefault(path, []).append(Edit(commit, author, touched))
+        for path in () if head else files:
+            touched = _aspects(objects.text(f"HEAD:./{path}"), _on_disk(root, path))
+            if touched:
+                found.setdefault(path, []).append(Edit("", git.author(root), touched))
     return {path: tuple(edits) for path, edits in found.items()}
 
 
-def of(edits: dict[str, tuple[Edit, ...]], environment: str, name: str) -> tuple[Edit, ...]:
-    """Return the edits that concern an experiment: of its own file, and of the base's."""
-    return (*edits.get(experiment_file(environment, name), ()), *edits.get(experiment_file(BASE, name), ()))
+def files(environment: str, name: str) -> tuple[str, ...]:
+    """Return the files whose edits concern an experiment: its own, and the base's."""
+    return experiment_file(environment, name), experiment_file(BASE, name)
 
 
-def _aspects(objects: git.Objects, commit: str, path: str) -> frozenset[Aspect]:
-    """Compare a file of a commit with its first parent's; what cannot be read counts as a change of everything."""
-    old, new = (_spec(objects, f"{one}:./{path}") for one in (f"{commit}^1", commit))
+def _on_disk(root: str, path: str) -> bytes | None:
+    """Return a file's bytes; None if there is no such file, and none if it cannot be read."""
+    with suppress(ProblemsError):
+        return load.read(root, path) if os.path.lexists(f"{root}/{path}") else None
+    return b""
+
+
+def _aspects(before: bytes | None, after: bytes | None) -> frozenset[Aspect]:
+    """Compare a file before and after; what cannot be read counts as a change of everything."""
+    old, new = _spec(before), _spec(after)
     if old is None or new is None:
         return frozenset(("traffic", "model", "metrics"))
     return frozenset(aspect(keys) for keys, _, _ in leaves(old, new, ()) if keys)
 
 
-def _spec(objects: git.Objects, name: str) -> dict[str, object] | None:
+def _spec(raw: bytes | None) -> dict[str, object] | None:
     """Return the spec of a file; empty where there is none, None where it cannot be read."""
-    raw = objects.text(name)
-    data, problems = load.parse(raw, name) if raw is not None else ({}, ())
+    data, problems = load.parse(raw, "") if raw is not None else ({}, ())
     if problems or not isinstance(data, dict):
         return None
     spec = data.get("spec", {})

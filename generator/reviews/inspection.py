@@ -261,7 +261,10 @@ class _Inspection:
             return {}
         from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
 
-        return authorship.edits(self._root, self._found.before.commit, self._found.after.commit or "HEAD")
+        files = dict.fromkeys(
+            file for one in changes for name in _names(one) for file in authorship.files(one.environment, name)
+        )
+        return authorship.edits(self._root, self._found.before.commit, self._found.after.commit, files)
 
 
 def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> tuple[Edit, ...]:
@@ -269,8 +272,12 @@ def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> t
         return ()
     from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
 
-    names = filter(None, dict.fromkeys((change.former, change.name)))
-    return tuple(edit for name in names for edit in authorship.of(edits, change.environment, name))
+    files = (file for name in _names(change) for file in authorship.files(change.environment, name))
+    return tuple(edit for file in files for edit in edits.get(file, ()))
+
+
+def _names(change: ExperimentChange) -> Iterable[str]:
+    return filter(None, dict.fromkeys((change.former, change.name)))
 
 
 def _is_readable(change: ExperimentChange) -> bool:

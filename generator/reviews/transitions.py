@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.documents.wording import shown, span
+from generator.domain import limits
 from generator.problems import WARNING, Place, Problem
 from generator.repository import evidence_folder, experiment_file
+from generator.versions.git import short
 from generator.versions.lives import Life, Period
 from generator.versions.stages import Standing, standing
 
@@ -154,24 +156,16 @@ def _is_rollback(change: ExperimentChange) -> bool:
 def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Problem]:
     if not edits:
         return
-    from fnmatch import fnmatchcase  # noqa: PLC0415 (start-up time: few environments say who may do what)
-
     allowed = _policy(change).authors
     said: set[tuple[str, str]] = set()
     for edit in edits:
         for aspect in sorted(edit.aspects):
-            patterns = getattr(allowed, AUTHORITY[aspect])
             kind = "owner, hypothesis or expiry" if aspect == "about" else AUTHORITY[aspect]
-            permitted = patterns is None or any(fnmatchcase(edit.author.lower(), one.lower()) for one in patterns)
-            if not permitted and (edit.author, kind) not in said:
+            refused = limits.refusal(getattr(allowed, AUTHORITY[aspect]), edit.author, kind)
+            if refused and (edit.author, kind) not in said:
                 said.add((edit.author, kind))
-                yield _problem(
-                    change,
-                    "PS703",
-                    (),
-                    f"{edit.author} may not change {kind} of {change.label}, and did in {edit.commit[:12]}",
-                    f"let one of these author the change: {', '.join(patterns or ())}",
-                )
+                where = f"in {short(edit.commit)}" if edit.commit else "what is not committed yet"
+                yield _problem(change, "PS703", (), f"{where}: {refused}", "let one of them author the change")
 
 
 def _control(change: ExperimentChange, after: Side) -> Iterator[Problem]:
@@ -257,18 +251,12 @@ def _forgotten(change: ExperimentChange, evidence: Evidence) -> Iterator[Problem
 
 
 def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:
-    largest = _policy(change).largest_step
+    largest = _policy(change).largest_step or 0
     before = _shares(change.before.experiment) if change.before else {}
-    for variant in after.experiment.candidates if largest is not None else ():
-        more = variant.traffic - before.get(variant.name, 0)
-        if largest is not None and more > largest:
-            yield _problem(
-                change,
-                "PS701",
-                ("spec", "traffic", variant.name),
-                f"{variant.name} gets {more} percentage points more at once; {change.environment} allows {largest}",
-                f"take smaller steps: at most {before.get(variant.name, 0) + largest} % now",
-            )
+    shares = [(one.name, one.traffic) for one in after.experiment.candidates]
+    for name, reason in limits.excess(_policy(change).largest_step, before, shares):
+        fix = f"take smaller steps: at most {before.get(name, 0) + largest} % now"
+        yield _problem(change, "PS701", ("spec", "traffic", name), reason, fix)
 
 
 def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[Problem]:
@@ -300,7 +288,7 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
                 change,
                 "PS707",
                 path,
-                f"the stage has lasted {span(where.soaked)}, and is to last {span(where.needed)}",
+                where.too_short,
                 f"wait {span(where.opens_at - known.now)} more",
             )
         )

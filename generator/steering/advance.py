@@ -71,7 +71,7 @@ def begin(root: str, environment: str, branch: str, examine: Examine, now: int, 
     ref = course.deployment(root, environment, branch)
     name = course.named(root, ref)
     tip = remote.tip(root, remote.of(root, name), f"refs/heads/{name}") if push else ""
-    return Run(root, environment, name, tip or git.resolve(root, ref), push, examine, steering.author(root), now)
+    return Run(root, environment, name, tip or git.resolve(root, ref), push, examine, git.author(root), now)
 
 
 def advance(run: Run, names: Collection[str] = ()) -> Iterator[Advanced]:

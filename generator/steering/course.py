@@ -14,7 +14,7 @@ from generator.publishing import checkout
 from generator.publishing.publish import Course, Published, publish
 from generator.repository import environment_file, experiment_file
 from generator.reviews import printed, reviewing
-from generator.steering.steering import Circumstances, Examined, RolloutError, author
+from generator.steering.steering import Circumstances, Examined, RolloutError
 from generator.versions import git
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def circumstances(
     def deployed(seen: str) -> str:
         return seen if seen and pushed else ref
 
-    return Circumstances(root, environment, deployed, examine, author(root), alone, now)
+    return Circumstances(root, environment, deployed, examine, git.author(root), alone, now)
 
 
 def named(root: str, ref: str) -> str:

@@ -11,18 +11,17 @@ looks together, the chance that a candidate beyond its margin ever passes a guar
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.documents.wording import listed, shown, span
-from generator.domain import freezes
+from generator.domain import freezes, limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from generator.analysis.verdict import Verdict
     from generator.domain import model
-    from generator.domain.model import Freeze, Policy, Step
+    from generator.domain.model import Authors, Freeze, Policy, Step
     from generator.versions.stages import Standing
 
 FRESH = 3
@@ -87,7 +86,7 @@ def _gates(known: Known) -> Iterator[Gate]:
     yield manifests(known.stale)
     yield arrived(known.traffic, known.deployed)
     yield owner(policy.owners, known.owner)
-    yield author(policy.authors.traffic, known.author)
+    yield author(policy.authors, known.author, "traffic")
     yield largest_step(policy.largest_step, known.traffic, known.target)
     yield freeze(policy.freeze, known.now)
     if not known.ends:
@@ -153,8 +152,7 @@ def soak(standing: Standing, now: int) -> Gate:
         return Gate("soak", True, "nothing has to soak")
     if now >= standing.opens_at:
         return Gate("soak", True, f"the stage has lasted {span(standing.soaked)} of {span(standing.needed)}")
-    reason = f"the stage has lasted {span(standing.soaked)}, and is to last {span(standing.needed)}"
-    return Gate("soak", False, reason, standing.opens_at)
+    return Gate("soak", False, standing.too_short, standing.opens_at)
 
 
 def released(standing: Standing, wait: int, now: int) -> Gate:
@@ -238,11 +236,8 @@ def freeze(windows: tuple[Freeze, ...], now: int) -> Gate:
 
 def largest_step(largest: int | None, traffic: Mapping[str, int], target: Step) -> Gate:
     """No candidate gains more at once than the environment allows."""
-    for name, percent in target.traffic[1:]:
-        more = percent - traffic.get(name, 0)
-        if largest is not None and more > largest:
-            reason = f"{name} would get {more} percentage points more at once, and {largest} are allowed"
-            return Gate("policy", False, reason, firm=True)
+    for _, reason in limits.excess(largest, traffic, target.traffic[1:]):
+        return Gate("policy", False, reason, firm=True)
     return Gate("policy", True, "the step is not larger than allowed", firm=True)
 
 
@@ -253,12 +248,10 @@ def owner(owners: tuple[str, ...] | None, named: str) -> Gate:
     return Gate("owner", False, f"the environment does not know the owner {shown(named)}", firm=True)
 
 
-def author(patterns: tuple[str, ...] | None, address: str) -> Gate:
-    """Whoever commits may change traffic here."""
-    if patterns is None or any(fnmatchcase(address.lower(), one.lower()) for one in patterns):
-        return Gate("author", True, "the author may change traffic", firm=True)
-    reason = f"{shown(address) or 'nobody'} may not change traffic here; these may: {listed(patterns)}"
-    return Gate("author", False, reason, firm=True)
+def author(authors: Authors, address: str, kind: Literal["traffic", "models"]) -> Gate:
+    """Whoever commits may change traffic here, or models."""
+    reason = limits.refusal(getattr(authors, kind), address, kind)
+    return Gate("author", not reason, reason or f"the author may change {kind}", firm=True)
 
 
 def manifests(stale: tuple[str, ...]) -> Gate:

@@ -27,7 +27,7 @@ from generator.runs import freshness, run, tree
 from generator.runs.seal import seal
 from generator.steering import amend, moves, record, transfer
 from generator.steering import gates as gating
-from generator.versions import git, history, revisions
+from generator.versions import history, revisions
 from generator.versions.stages import standing
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def crossing(
         proved = gating.proved(
             case.standing, case.examined.verdict, case.examined.unknown, measured=bool(case.experiment.metrics)
         )
-        asked = [proved, gating.author(place.environment.policy.authors.models, known.author)]
+        asked = [proved, gating.author(place.environment.policy.authors, known.author, "models")]
         asked += [gating.freeze(place.environment.policy.freeze, known.now)]
         if os.path.lexists(f"{root}/{file}"):
             here = read(root, place, name)
@@ -456,9 +456,3 @@ def passed(environment: Environment, label: str, found: tuple[Gate, ...], reason
             else f"{environment.name} allows no override: spec.policy.overrides is not set."
         )
     raise ClosedError(label, found, remedy)
-
-
-def author(root: str) -> str:
-    """Return the address of whoever would commit here; "" if git does not know."""
-    done = git.attempt(root, "var", "GIT_AUTHOR_IDENT")
-    return done.out.decode(errors="replace").partition("<")[2].partition(">")[0]

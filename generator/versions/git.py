@@ -262,6 +262,12 @@ def _no_commit(root: str, revision: str) -> GitError:
     )
 
 
+def author(root: str) -> str:
+    """Return the address of whoever would commit here; "" if git does not know."""
+    done = attempt(root, "var", "GIT_AUTHOR_IDENT")
+    return done.out.decode(errors="replace").partition("<")[2].partition(">")[0]
+
+
 def deployed(root: str, named: str = "") -> str:
     """Return the full name of the ref that is deployed, "HEAD" if the repository does not say.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from generator.documents.wording import span
+
 if TYPE_CHECKING:
     from generator.domain.model import Gate, Rollout, Step
     from generator.versions.lives import Life, Period
@@ -35,6 +37,11 @@ class Standing(NamedTuple):
     gate: Gate | None = None
     opens_at: int | None = None
     remaining: int | None = None
+
+    @property
+    def too_short(self) -> str:
+        """Say that the stage has not lasted long enough."""
+        return f"the stage has lasted {span(self.soaked)}, and is to last {span(self.needed)}"
 
 
 def standing(life: Life | None, rollout: Rollout | None, now: int) -> Standing:

@@ -21,9 +21,9 @@ AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 
 # Argo CD applies lower waves first and waits for their health: models in wave 0, which needs no annotation (KServe
 # would copy it to pods), routes in wave 1, and what measures in wave 2: a rule that cannot be applied ends the sync,
-# and must not keep a rollback from the route.
-# Within one sync it prunes before it applies, in any wave; a dropped variant must go after the route let go of it
-# (argo-cd: gitops-engine/pkg/sync/sync_context.go). Constant, for a changed annotation of a model restarts its pods.
+# and must not keep a rollback from the route. Within one sync it prunes before it applies, in any wave; a dropped
+# variant must go after the route let go of it (argo-cd: gitops-engine/pkg/sync/sync_context.go). Constant, for a
+# changed annotation of a model restarts its pods.
 PRUNE_LAST = ("argocd.argoproj.io/sync-options", "PruneLast=true")
 
 # Recorded series, level:metric:operations (prometheus.io/docs/practices/rules).

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from gitrepos import commit, start
 
 from generator import names
@@ -14,6 +16,7 @@ from generator.versions import revisions
 if TYPE_CHECKING:
     from repositories import Document, Repository
 
+CASES = Path(__file__).parent / "cases"
 PLACE = "environments/production/gitops"
 MINE = f"{PLACE}/recommendation-model"
 OURS = "production.recommendation-model"
@@ -31,6 +34,11 @@ def render(repository: Repository, *arguments: str) -> None:
 
 def delivery(repository: Repository) -> set[str]:
     return {path for path in repository.files() if path.startswith(PLACE)}
+
+
+def listed(repository: Repository) -> list[str]:
+    found: list[str] = repository.read(f"{PLACE}/kustomization.yaml")["resources"]
+    return [one for one in found if not one.endswith(".yaml")]
 
 
 def kustomization(repository: Repository, area: str) -> Document:
@@ -71,6 +79,50 @@ def test_only_what_gets_traffic_has_to_be_healthy(
     assert checked == [(kind, f"recommendation-model-{name}-predictor") for name, share in traffic.items() if share]
 
 
+@pytest.mark.parametrize("own", ["", "ml-team"])
+def test_who_may_write_manifests_may_deliver_nothing_else(repository: Repository, own: str) -> None:
+    """All kinds of all golden cases are allowed, what lifts rights is not, and a name of the user's own is kept."""
+    rendered = {
+        (one["apiVersion"].rpartition("/")[0], one["kind"])
+        for path in CASES.glob("*/environments/*/manifests/*/*/*.yaml")
+        if path.name != "kustomization.yaml" and (one := yaml.safe_load(path.read_text()))
+    }
+    assert len(rendered) == 8
+
+    declare(repository, "argocd", **({"project": own} if own else {}))
+    render(repository)
+    application = repository.read(f"{PLACE}/applicationset-penstock-production.yaml")["spec"]["template"]["spec"]
+    assert application["project"] == (own or "penstock-production")
+    if not own:
+        project = repository.read(f"{PLACE}/appproject-penstock-production.yaml")["spec"]
+        allowed = {(one["group"], one["kind"]) for one in project["namespaceResourceWhitelist"]}
+        assert rendered < allowed
+        assert not {"Secret", "ServiceAccount", "Role", "RoleBinding", "Job"} & {kind for _, kind in allowed}
+        assert project["clusterResourceWhitelist"] == []
+        assert project["destinations"] == [application["destination"]]
+        assert project["sourceRepos"] == [source["repoURL"] for source in application["sources"][:1]]
+
+    declare(repository, "flux", **({"serviceAccount": own} if own else {}))
+    render(repository)
+    assert kustomization(repository, "models")["serviceAccountName"] == (own or "penstock-production")
+    if not own:
+        role = repository.read(f"{PLACE}/role-penstock-production.yaml")
+        binding = repository.read(f"{PLACE}/rolebinding-penstock-production.yaml")
+        account = repository.read(f"{PLACE}/serviceaccount-penstock-production.yaml")["metadata"]
+        written = {(one["apiGroups"][0], one["resources"][0]) for one in role["rules"] if "patch" in one["verbs"]}
+        assert written == {(group, f"{kind.lower()}s") for group, kind in rendered}
+        assert (
+            role["metadata"]["namespace"] == binding["metadata"]["namespace"] == application["destination"]["namespace"]
+        )
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert binding["subjects"] == [
+            {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+        ]
+        assert (
+            account["namespace"] == repository.read(f"{MINE}/kustomization-{OURS}.models.yaml")["metadata"]["namespace"]
+        )
+
+
 @pytest.mark.parametrize("prefix", ["", "ml"])
 @pytest.mark.parametrize("tool", ["argocd", "flux"])
 def test_every_folder_that_is_applied_lists_its_files(repository: Repository, tool: str, prefix: str) -> None:
@@ -100,6 +152,7 @@ def test_its_files_come_and_go_with_what_they_are_made_from(repository: Reposito
     render(repository)
     assert delivery(repository) == {
         f"{PLACE}/applicationset-penstock-production.yaml",
+        f"{PLACE}/appproject-penstock-production.yaml",
         f"{PLACE}/kustomization.yaml",
     }
     declare(repository, "flux")
@@ -124,9 +177,9 @@ def test_an_experiment_rendered_alone_is_listed_alone(repository: Repository) ->
     )
     declare(repository, "flux")
     render(repository, "second")
-    assert repository.read(f"{PLACE}/kustomization.yaml")["resources"][2:] == ["second"]
+    assert listed(repository) == ["second"]
     render(repository)
-    assert repository.read(f"{PLACE}/kustomization.yaml")["resources"][2:] == ["recommendation-model", "second"]
+    assert listed(repository) == ["recommendation-model", "second"]
     assert "0 create, 0 update, 0 delete" in repository.invoke("render").output
 
 

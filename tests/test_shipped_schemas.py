@@ -20,8 +20,9 @@ FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*")
 CRDS = os.environ.get("PENSTOCK_CRDS")
 
 
-def test_the_shipped_files_are_those_that_are_made_and_the_two_kept_by_hand() -> None:
-    assert sorted({*SHIPPED, "core/configmap.json", "core/kustomization.json"}) == FILES
+def test_the_shipped_files_are_those_that_are_made_and_those_kept_by_hand() -> None:
+    by_hand = {f"core/{kind}.json" for kind in ("configmap", "kustomization", "role", "rolebinding", "serviceaccount")}
+    assert sorted({*SHIPPED, *by_hand}) == FILES
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -130,6 +131,28 @@ flux/kustomization.json:
     prune: true
     dependsOn: [{name: b}]
     healthChecks: [{apiVersion: apps/v1, kind: Deployment, name: a, namespace: b}]
+argo-cd-*/appproject.json:
+  apiVersion: argoproj.io/v1alpha1
+  kind: AppProject
+  metadata: {name: a}
+  spec:
+    sourceRepos: ["https://example.com/a.git"]
+    destinations: [{server: "https://kubernetes.default.svc", namespace: a}]
+    clusterResourceWhitelist: []
+    namespaceResourceWhitelist: [{group: apps, kind: Deployment}]
+core/serviceaccount.json:
+  {apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: b}, automountServiceAccountToken: false}
+core/role.json:
+  apiVersion: rbac.authorization.k8s.io/v1
+  kind: Role
+  metadata: {name: a}
+  rules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]
+core/rolebinding.json:
+  apiVersion: rbac.authorization.k8s.io/v1
+  kind: RoleBinding
+  metadata: {name: a}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: a}
+  subjects: [{kind: ServiceAccount, name: a, namespace: b}]
 core/configmap.json:
   {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {a.json: "{}"}}
 core/kustomization.json:

@@ -145,7 +145,7 @@ def _gitops(spec: dict[str, Any]) -> GitOps:
         branch=spec.get("branch", "main"),
         path=spec.get("path", "").strip("/"),
         namespace=spec.get("namespace", {"argocd": "argocd", "flux": "flux-system"}[spec["tool"]]),
-        project=spec.get("project", "default"),
+        project=spec.get("project", ""),
         server=spec.get("server", "https://kubernetes.default.svc"),
         secret=spec.get("secret", ""),
         service_account=spec.get("serviceAccount", ""),

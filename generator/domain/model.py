@@ -147,7 +147,10 @@ class Prometheus(NamedTuple):
 
 
 class GitOps(NamedTuple):
-    """What applies the manifests: `argocd` or `flux`, and where from. `interval` is in seconds."""
+    """What applies the manifests: `argocd` or `flux`, and where from. `interval` is in seconds.
+
+    Without `project` or `service_account` it gets one of its own.
+    """
 
     tool: str
     repository: str

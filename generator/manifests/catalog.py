@@ -35,10 +35,14 @@ def releases(environment: Environment) -> dict[tuple[str, str], str]:
         ("monitoring.coreos.com/v1", "PodMonitor"): f"{operator}/podmonitor.json",
         ("monitoring.coreos.com/v1", "PrometheusRule"): f"{operator}/prometheusrule.json",
         ("grafana.integreatly.org/v1beta1", "GrafanaDashboard"): f"{grafana}/grafanadashboard.json",
+        ("argoproj.io/v1alpha1", "AppProject"): "argo-cd-v3.5.1/appproject.json",
         ("argoproj.io/v1alpha1", "ApplicationSet"): "argo-cd-v3.5.1/applicationset.json",
         ("source.toolkit.fluxcd.io/v1", "GitRepository"): "flux/gitrepository.json",
         ("kustomize.toolkit.fluxcd.io/v1", "Kustomization"): "flux/kustomization.json",
+        ("rbac.authorization.k8s.io/v1", "Role"): "core/role.json",
+        ("rbac.authorization.k8s.io/v1", "RoleBinding"): "core/rolebinding.json",
         ("v1", "ConfigMap"): "core/configmap.json",
+        ("v1", "ServiceAccount"): "core/serviceaccount.json",
         ("kustomize.config.k8s.io/v1beta1", "Kustomization"): "core/kustomization.json",
     }
 

@@ -358,6 +358,7 @@ def _fits(validator: jsonschema_rs.Validator, document: object) -> bool:
 _INFERENCE_SERVICE = ("serving.kserve.io", "v1beta1", "InferenceService")
 _HTTP_ROUTE = ("gateway.networking.k8s.io", "v1", "HTTPRoute")
 _MONITORING = "prometheus-operator-v0.93.0"
+_ARGO_CD = "argo-cd-v3.5.1"
 
 # Every shipped file that comes from a CRD: the CRD's own file, and what is taken from it.
 SHIPPED: Final[Mapping[str, tuple[str, GroupVersionKind]]] = {
@@ -376,11 +377,8 @@ SHIPPED: Final[Mapping[str, tuple[str, GroupVersionKind]]] = {
             "grafana-operator-v5.24.0/grafanadashboards",
             ("grafana.integreatly.org", "v1beta1", "GrafanaDashboard"),
         ),
-        (
-            "argo-cd-v3.5.1",
-            "argo-cd-v3.5.1/applicationset-crd",
-            ("argoproj.io", "v1alpha1", "ApplicationSet"),
-        ),
+        (_ARGO_CD, f"{_ARGO_CD}/applicationset-crd", ("argoproj.io", "v1alpha1", "ApplicationSet")),
+        (_ARGO_CD, f"{_ARGO_CD}/appproject-crd", ("argoproj.io", "v1alpha1", "AppProject")),
         ("flux", "flux/gitrepositories", ("source.toolkit.fluxcd.io", "v1", "GitRepository")),
         ("flux", "flux/kustomizations", ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization")),
         ("knative-serving", "knative-serving-main/route", ("serving.knative.dev", "v1", "Route")),

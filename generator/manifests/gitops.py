@@ -18,6 +18,44 @@ if TYPE_CHECKING:
     from generator.domain.model import Environment, Experiment, GitOps
 
 _KUSTOMIZATION = "kustomize.toolkit.fluxcd.io/v1"
+_RBAC = "rbac.authorization.k8s.io"
+
+
+class Allowed(NamedTuple):
+    """A kind of object, and its name in the address of the API."""
+
+    group: str
+    kind: str
+    resource: str
+
+
+# What experiments consist of, in whatever way an environment is set up: when that changes, the old kind has to be
+# deleted, which takes the same right.
+_DELIVERED = (
+    Allowed("", "ConfigMap", "configmaps"),
+    Allowed("gateway.networking.k8s.io", "HTTPRoute", "httproutes"),
+    Allowed("grafana.integreatly.org", "GrafanaDashboard", "grafanadashboards"),
+    Allowed("monitoring.coreos.com", "PodMonitor", "podmonitors"),
+    Allowed("monitoring.coreos.com", "PrometheusRule", "prometheusrules"),
+    Allowed("monitoring.coreos.com", "ServiceMonitor", "servicemonitors"),
+    Allowed("serving.knative.dev", "Route", "routes"),
+    Allowed("serving.kserve.io", "InferenceService", "inferenceservices"),
+)
+# What a health check of Flux reads (fluxcd/cli-utils: pkg/kstatus/polling/statusreaders).
+_CHECKED = (
+    Allowed("", "Pod", "pods"),
+    Allowed("apps", "Deployment", "deployments"),
+    Allowed("apps", "ReplicaSet", "replicasets"),
+    Allowed("serving.knative.dev", "Service", "services"),
+)
+# What else KServe makes of a model: Argo CD's tree hides what the project does not allow (argo-cd: controller/
+# appcontroller.go, getResourceTree).
+_SHOWN = (
+    Allowed("", "Service", "services"),
+    Allowed("autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Allowed("serving.knative.dev", "Configuration", "configurations"),
+    Allowed("serving.knative.dev", "Revision", "revisions"),
+)
 # Of the Git generator's parameters, the one that holds the name of a folder (argo-cd: Generators-Git.md).
 _FOLDER = "{{ .path.basename }}"
 
@@ -42,12 +80,25 @@ def of_environment(environment: Environment, place: str, source: str) -> Iterato
         return
     name = names.delivery(environment.name)
     if tool.tool == "argocd":
+        if not tool.project:
+            yield _planned(
+                place,
+                "appproject.yaml.j2",
+                ObjectId("argoproj.io/v1alpha1", "AppProject", tool.namespace, name),
+                {
+                    "tool": tool,
+                    "destination": environment.namespace,
+                    "kinds": sorted((*_DELIVERED, *_CHECKED, *_SHOWN)),
+                },
+                source,
+            )
         yield _planned(
             place,
             "applicationset.yaml.j2",
             ObjectId("argoproj.io/v1alpha1", "ApplicationSet", tool.namespace, name),
             {
                 "tool": tool,
+                "project": tool.project or name,
                 "found": f"{_path(tool, folder(environment.name, AREAS[0]))}/*",
                 "application": f"{environment.name}.{_FOLDER}",
                 "destination": environment.namespace,
@@ -70,6 +121,19 @@ def of_environment(environment: Environment, place: str, source: str) -> Iterato
         _applied(environment, tool, place, kept=True),
         source,
     )
+    if not tool.service_account:
+        yield from _account(environment, tool, place, name, source)
+
+
+def _account(environment: Environment, tool: GitOps, place: str, name: str, source: str) -> Iterator[Planned]:
+    """Plan an account that may write what experiments consist of, in the environment's namespace and nowhere else."""
+    values: dict[str, object] = {"home": tool.namespace, "written": _DELIVERED, "read": _CHECKED}
+    for identity in (
+        ObjectId("v1", "ServiceAccount", tool.namespace, name),
+        ObjectId(f"{_RBAC}/v1", "Role", environment.namespace, name),
+        ObjectId(f"{_RBAC}/v1", "RoleBinding", environment.namespace, name),
+    ):
+        yield _planned(place, f"{identity.kind.lower()}.yaml.j2", identity, values, source)
 
 
 def of_experiment(experiment: Experiment, environment: Environment, place: str) -> Iterator[Planned]:
@@ -95,7 +159,7 @@ def of_experiment(experiment: Experiment, environment: Environment, place: str) 
                 tool.namespace,
                 names.delivery(environment.name, experiment.name, area),
             ),
-            values | {"account": tool.service_account},
+            values | {"account": tool.service_account or names.delivery(environment.name)},
             experiment.source,
         )
 

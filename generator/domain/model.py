@@ -265,6 +265,11 @@ class Variant(NamedTuple):
     patch: dict[str, Any]
     traffic: int
 
+    @property
+    def model(self) -> tuple[object, ...]:
+        """What tells its model from another one: where it lies, and what reads it."""
+        return (self.storage_uri, self.storage, self.format)
+
 
 class Shadow(NamedTuple):
     """A variant that gets copies of `percent` of the requests."""

@@ -14,7 +14,7 @@ from generator.reviews import addresses
 from generator.reviews.diff import traffic, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from generator.domain.model import Experiment, Metric, Rollout, Step
     from generator.problems import Problem
@@ -155,7 +155,12 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
         yield (moved,)
     yield from _shares(change, before, after)
     yield from _variants(before, after)
-    yield from _settings(change)
+    replaced, rest = _models(before, after), _settings(change)
+    if replaced:
+        yield (replaced, ": ", *_fields([one for one in rest if _is_of_model(one)]))
+        rest = [one for one in rest if not _is_of_model(one)]
+    if rest:
+        yield _fields(rest)
     if not change.differences:
         yield from _unsaid(facts)
 
@@ -228,12 +233,27 @@ def _variants(before: Experiment, after: Experiment) -> Iterator[Words]:
         yield (f"control is {after.control.name}, and no longer {before.control.name}",)
 
 
-def _settings(change: ExperimentChange) -> Iterator[Words]:
-    """Name what else changes."""
+def _models(before: Experiment, after: Experiment) -> str:
+    """Say whom another model answers; "" if all models are those of before."""
+    old = {one.name: one for one in before.variants}
+    other = [one for one in after.variants if one.name in old and one.model != old[one.name].model]
+    names = " and ".join(one.name for one in other)
+    share = sum(one.traffic for one in other if old[one.name].traffic)
+    if share:
+        return f"{share} % of the requests get another model ({names})"
+    return f"{names} become{'' if other[1:] else 's'} another model" if other else ""
+
+
+def _settings(change: ExperimentChange) -> list[Difference]:
+    """Return what else changes."""
     told = {"traffic", "shadow", "control", "hostname", *(["modelName"] if _moved_address(change) else ())}
-    rest = [one for one in change.differences if one.path[1] not in told and not _is_variant(one)]
-    if rest:
-        yield _fields(tuple(rest))
+    return [one for one in change.differences if one.path[1] not in told and not _is_variant(one)]
+
+
+def _is_of_model(difference: Difference) -> bool:
+    """Tell whether a field says which model it is: one of `spec.model`, or of a variant."""
+    path = difference.path[2:] if difference.path[1] == "model" else difference.path[3:]
+    return bool(path) and path[0] in {"storageUri", "storage", "format"}
 
 
 def _is_variant(difference: Difference) -> bool:
@@ -244,7 +264,7 @@ _MOST_FIELDS = 4
 _SHORT = 40
 
 
-def _fields(differences: tuple[Difference, ...]) -> Words:
+def _fields(differences: Sequence[Difference]) -> Words:
     """Say which fields change, with their values where these are short."""
     said = [_field(one) for one in differences[:_MOST_FIELDS]]
     more = len(differences) - _MOST_FIELDS

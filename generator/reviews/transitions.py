@@ -210,7 +210,7 @@ def _replaced(change: ExperimentChange, after: Side) -> Iterator[Problem]:
         old = before.get(variant.name)
         if old is None or not (variant.traffic and old.traffic):
             continue
-        if (old.storage_uri, old.storage, old.format) != (variant.storage_uri, variant.storage, variant.format):
+        if old.model != variant.model:
             yield _problem(
                 change,
                 "PS709",

@@ -235,7 +235,7 @@ class _Inspection:
         wanted = {
             (one.environment, one.former or one.name)
             for one in changes
-            if one.before and one.after and one.after.experiment.rollout and transitions.grows(one)
+            if one.before and one.after and one.rollout and transitions.grows(one)
         }
         if not wanted:
             return dict
@@ -251,7 +251,7 @@ class _Inspection:
 
     def _told(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, list[Decision]]]:
         """Start to read what commits of the change say of themselves, where a step may rest on it."""
-        if not self._found.after.commit or not any(one.after and one.after.experiment.rollout for one in changes):
+        if not self._found.after.commit or not any(one.after and one.rollout for one in changes):
             return dict
         return history.decisions(self._root, f"{self._found.before.commit}..{self._found.after.commit}")
 

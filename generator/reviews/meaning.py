@@ -11,7 +11,7 @@ from generator.versions import lives
 
 if TYPE_CHECKING:
     from generator.domain.interpret import Place, Reading
-    from generator.domain.model import Environment, Experiment
+    from generator.domain.model import Environment, Experiment, Rollout
     from generator.problems import Problem
     from generator.reviews.differences import Difference
     from generator.versions.revisions import Comparison, State
@@ -58,6 +58,12 @@ class ExperimentChange(NamedTuple):
     def label(self) -> str:
         """How people call it."""
         return f"{self.environment}/{self.name}"
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout that a step is held against: the one before, for a change must not relax it for itself."""
+        sides = [side.experiment.rollout for side in (self.before, self.after) if side]
+        return next((one for one in sides if one), None)
 
 
 class EnvironmentChange(NamedTuple):

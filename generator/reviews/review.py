@@ -12,6 +12,7 @@ from generator.documents.wording import dotted, listed, span
 from generator.repository import experiment_file
 from generator.reviews import addresses
 from generator.reviews.diff import traffic, value
+from generator.reviews.transitions import is_at, relaxed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -328,7 +329,7 @@ def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
     yield Row("Capacity", _capacity(change))
     if change.after:
         yield Row("Rollout", tuple(_rollout(change, experiment, facts)))
-        yield Row("Gates", tuple(_gates(experiment, facts)))
+        yield Row("Gates", tuple(_gates(change, experiment, facts)))
     if change.former:
         yield Row("Evidence", ((_EVIDENCE[facts.evidence].format(change.former),),))
     yield Row("Owner", ((Quote(experiment.owner),),))
@@ -387,7 +388,8 @@ def _demands(experiment: Experiment) -> list[object]:
 
 
 def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> Iterator[Words]:
-    rollout, where = experiment.rollout, facts.standing
+    where = facts.standing
+    rollout = experiment.rollout if where is None else change.rollout
     if rollout is None:
         yield ("none is declared: every step is this review's to judge",)
         return
@@ -399,21 +401,21 @@ def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> 
     if where.following is None:
         yield ("no further step is declared",)
     else:
-        copied = experiment.shadow.percent if experiment.shadow else 0
-        taken = dict(where.following.traffic) == dict(_traffic(experiment)) and where.following.shadow == copied
+        taken = is_at(experiment, where.following)
         yield (f"the declared next step {'is this one' if taken else f'is {_step(where.following)}'}",)
     if not facts.soak_known:
         yield ("how long the stage before has lasted cannot be known",)
     elif where.stage is not None and where.where in {"stage", "bake"}:
         met = "met" if where.soaked >= where.needed else "not met"
         yield (f"soak {met}: stage {where.stage + 1} has lasted {span(where.soaked)} of at least {span(where.needed)}",)
+    if relaxed(change):
+        yield (f"this step is held against the rollout{relaxed(change)}",)
 
 
 def _stage(experiment: Experiment, rollout: Rollout) -> str:
-    shares = dict(_traffic(experiment))
-    copied = experiment.shadow.percent if experiment.shadow else 0
+    copied = experiment.shadow is not None
     for number, step in enumerate(rollout.steps, 1):
-        if dict(step.traffic) == shares and step.shadow == copied:
+        if is_at(experiment, step):
             return f"stage {number} of {len(rollout.steps)}"
     return "all traffic with control" if experiment.control.traffic == 100 and not copied else "at no declared stage"
 
@@ -430,16 +432,20 @@ _OPENS = {
 }
 
 
-def _gates(experiment: Experiment, facts: Facts) -> Iterator[Words]:
+def _gates(change: ExperimentChange, experiment: Experiment, facts: Facts) -> Iterator[Words]:
     if facts.standing and facts.standing.gate:
         yield (_OPENS[facts.standing.gate],)
     if facts.verdict:
         yield "the commit records the verdict ", Quote(facts.verdict)
     if facts.override:
         yield "the commit gives a reason to pass closed gates: ", Quote(facts.override)
-    for metric in experiment.metrics:
+    before = change.before.experiment.metrics if change.before and facts.standing else ()
+    for metric in before or experiment.metrics:
         yield (_metric(metric),)
-    if not experiment.metrics:
+    if before and before != experiment.metrics:
+        verb = "changes" if experiment.metrics else "removes"
+        yield (f"this step is held against the metrics as they were before this change, which {verb} them",)
+    if not before and not experiment.metrics:
         yield ("no metric is declared: nothing guards users but this review",)
 
 

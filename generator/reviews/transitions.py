@@ -1,7 +1,7 @@
 """Policy over two states: what may change at once, when, and by whom.
 
-What an environment allows is read from the state before: a pull request cannot relax the policy that it is held
-against. Without a state before, its own is all there is.
+What an environment allows and which rollout is declared are read from the state before: a pull request cannot relax
+what it is held against. Without a state before, its own is all there is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from generator.documents.load import Path
-    from generator.domain.model import Experiment, Policy
+    from generator.domain.model import Experiment, Policy, Step, Variant
     from generator.reviews.authorship import Edit
     from generator.reviews.differences import Aspect
     from generator.reviews.meaning import ExperimentChange, Side
@@ -54,13 +54,13 @@ class Circumstances(NamedTuple):
 
 
 def stand(change: ExperimentChange, known: Circumstances) -> Standing | None:
-    """Say where the experiment stood, by the rollout that it declares now; None without a state before and after."""
+    """Say where the experiment stood, by the rollout that it is held against; None without a state before and after."""
     before, after = change.before, change.after
     if after is None:
         return None
     lives = known.life is not None and known.life.periods[-1].end is None
     life = known.life if lives else _begun(change, before, after, known.now)
-    return standing(life, after.experiment.rollout, known.now)
+    return standing(life, change.rollout, known.now)
 
 
 def _begun(change: ExperimentChange, before: Side | None, after: Side, now: int) -> Life:
@@ -103,11 +103,25 @@ def grows(change: ExperimentChange) -> bool:
     if change.after is None:
         return False
     before = _shares(change.before.experiment) if change.before else {}
-    after = change.after.experiment
-    copied = after.shadow.percent if after.shadow else 0
     was = change.before.experiment.shadow if change.before else None
-    more = any(one.traffic > before.get(one.name, 0) for one in after.candidates)
-    return more or copied > (was.percent if was else 0)
+    more = any(one.traffic > before.get(one.name, 0) for one in _candidates(change, change.after))
+    return more or _copies(change.after.experiment) > (was.percent if was else 0)
+
+
+def is_at(experiment: Experiment, step: Step) -> bool:
+    """Tell whether the traffic of an experiment is that of a step; variants without any make no difference."""
+    shares = {name: percent for name, percent in _shares(experiment).items() if percent}
+    return shares == {name: percent for name, percent in step.traffic if percent} and _copies(experiment) == step.shadow
+
+
+def _candidates(change: ExperimentChange, after: Side) -> tuple[Variant, ...]:
+    """Return who is compared with control: with the one before, for a candidate that becomes control grows as well."""
+    control = (change.before or after).experiment.control.name
+    return tuple(one for one in after.experiment.variants if one.name != control)
+
+
+def _copies(experiment: Experiment) -> int:
+    return experiment.shadow.percent if experiment.shadow else 0
 
 
 def _shares(experiment: Experiment) -> dict[str, int]:
@@ -253,7 +267,7 @@ def _forgotten(change: ExperimentChange, evidence: Evidence) -> Iterator[Problem
 def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:
     largest = _policy(change).largest_step or 0
     before = _shares(change.before.experiment) if change.before else {}
-    shares = [(one.name, one.traffic) for one in after.experiment.candidates]
+    shares = [(one.name, one.traffic) for one in _candidates(change, after)]
     for name, reason in limits.excess(_policy(change).largest_step, before, shares):
         fix = f"take smaller steps: at most {before.get(name, 0) + largest} % now"
         yield _problem(change, "PS701", ("spec", "traffic", name), reason, fix)
@@ -262,24 +276,24 @@ def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:
 def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[Problem]:
     """The declared plan: the next step and no other, and not before the stage has lasted."""
     where = stand(change, known)
-    rollout = after.experiment.rollout
-    if rollout is None or where is None or not grows(change) or where.where in {"swapped", "fixed"}:
+    if change.rollout is None or where is None or not grows(change) or where.where in {"swapped", "fixed"}:
         return []
-    now_at = _shares(after.experiment)
-    candidate = max(after.experiment.candidates, key=lambda one: one.traffic)
+    candidate = max(_candidates(change, after), key=lambda one: one.traffic)
     path: Path = ("spec", "traffic", candidate.name)
+    was = relaxed(change)
+    alone = "; change the rollout in a change of its own" if was else ""
     found = []
     following = where.following
-    copied = after.experiment.shadow.percent if after.experiment.shadow else 0
-    if following is None or (dict(following.traffic), following.shadow) != (now_at, copied):
+    if following is None or not is_at(after.experiment, following):
         step = _shown(dict(following.traffic), following.shadow) if following else "none: the last one is taken"
         found.append(
             _problem(
                 change,
                 "PS706",
                 path,
-                f"{_shown(now_at, copied)} is not the next step of the declared rollout",
-                f"the next step is {step}" if following else f"the next step is {step}; declare another step",
+                f"{_shown(_shares(after.experiment), _copies(after.experiment))} is not the next step of the declared "
+                f"rollout{was}",
+                f"the next step is {step}{'' if following or alone else '; declare another step'}{alone}",
             )
         )
     if where.opens_at is not None and where.where in {"stage", "bake"} and known.now < where.opens_at:
@@ -288,11 +302,21 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
                 change,
                 "PS707",
                 path,
-                where.too_short,
+                where.too_short + (f" by the rollout{was}" if was else ""),
                 f"wait {span(where.opens_at - known.now)} more",
             )
         )
     return found
+
+
+def relaxed(change: ExperimentChange) -> str:
+    """Say that a change also changes the rollout that it is held against; "" if it does not."""
+    if change.before is None or change.before.experiment.rollout is None or change.after is None:
+        return ""
+    if change.after.experiment.rollout is None:
+        return " as it was before this change, which removes it"
+    changed = any(one.aspect == "rollout" for one in change.differences)
+    return " as it was before this change, which changes it" if changed else ""
 
 
 def _shown(shares: dict[str, int], copied: int) -> str:

@@ -35,15 +35,17 @@ class Forge:
     def __init__(self) -> None:
         self.comments: list[dict[str, Any]] = []
         self.calls: list[str] = []
-        self.answers: list[int] = []  # statuses of the next calls; 0 or none: do what is asked
+        self.answers: list[int | bytes] = []  # of the next calls: a status, raw bytes, or 0 to do what is asked
+        self.headers: dict[str, str] = {}  # of answers with a status
         self.tokens: set[str] = set()
 
     def has(self, login: str, body: str) -> None:
         self.comments.append({"id": len(self.comments) + 1, "user": {"login": login}, "body": body})
 
     def answer(self, method: str, path: str, data: Any) -> tuple[int, Any]:
-        self.calls.append(method)
         failing = self.answers.pop(0) if self.answers else 0
+        if isinstance(failing, bytes):
+            return 0, failing
         if failing > 0:
             return failing, {"message": "no"}
         where, _, query = path.partition("?")
@@ -77,9 +79,15 @@ def forge() -> Iterator[tuple[Forge, str]]:
             length = int(self.headers.get("Content-Length") or 0)
             data = json.loads(self.rfile.read(length)) if length else None
             state.tokens.add(self.headers["Authorization"])
+            state.calls.append(self.command)
             status, answer = state.answer(self.command, self.path, data)
+            if not status:
+                self.wfile.write(answer)
+                return
             text = json.dumps(answer).encode()
             self.send_response(status)
+            for name, value in state.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
@@ -128,12 +136,14 @@ def commit(repository: Repository, message: str) -> None:
     git(repository, "commit", "-qm", message)
 
 
-def says(tmp_path: Path, review: str, status: int) -> None:
+def says(tmp_path: Path, review: str, status: int, commands: str = "") -> None:
     """Let `penstock review` say this, and note how it was asked; all else is Penstock itself."""
     (tmp_path / "review.md").write_text(review)
+    (tmp_path / "review.github").write_text(commands)
     program = tmp_path / "penstock"
     program.write_text(
         f'#!/bin/sh\nif [ "$1" != review ]; then exec {sys.executable} -P -m generator "$@"; fi\n'
+        f'case "$*" in *github) cat {tmp_path}/review.github; exit {status};; esac\n'
         f'echo "$@" > {tmp_path}/asked; cat {tmp_path}/review.md; exit {status}\n'
     )
     program.chmod(0o755)
@@ -240,6 +250,60 @@ def test_a_passing_fault_is_outlasted_and_a_lasting_one_fails_nothing(
     done = act(request_, tmp_path, api)
     assert (done.status, "answers 500" in done.out) == (0, True)
     assert (act(request_, tmp_path, "http://127.0.0.1:1")).status == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n[{}",
+        b"HTTP/1.0 200 OK\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\n\r\nnull",
+        b"HTTP/1.0 200 OK\r\n\r\n<html>",
+        b"garbage\r\n\r\n",
+        b"",
+    ],
+)
+def test_an_answer_that_makes_no_sense_fails_nothing(
+    request_: Repository, tmp_path: Path, forge: tuple[Forge, str], answer: bytes
+) -> None:
+    state, api = forge
+    state.answers = [answer] * 4
+    done = act(request_, tmp_path, api)
+    assert done.status == 0
+    assert re.fullmatch(
+        r"::warning::No comment: GET /repos\S+.*\. The summary of this run has the review\.\n", done.out
+    )
+
+
+def test_comments_of_deleted_accounts_are_passed_by(
+    request_: Repository, tmp_path: Path, forge: tuple[Forge, str]
+) -> None:
+    state, api = forge
+    state.comments += [{"id": 1, "user": None, "body": MARK}, {"id": 2, "user": {"login": BOT}, "body": None}]
+    assert act(request_, tmp_path, api).out == ""
+    assert [one["body"] for one in state.comments[2:]] == [f"{MARK}\nMore requests reach v2.\n"]
+
+
+@pytest.mark.parametrize(("seconds", "written"), [("0", 1), ("61", 0)])
+def test_a_limit_of_rate_is_waited_for_if_it_is_short(
+    request_: Repository, tmp_path: Path, forge: tuple[Forge, str], seconds: str, written: int
+) -> None:
+    state, api = forge
+    state.answers, state.headers = [403], {"Retry-After": seconds}
+    assert act(request_, tmp_path, api).status == 0
+    assert len(state.comments) == written
+
+
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_what_a_review_finds_is_marked_beside_mistakes(
+    request_: Repository, tmp_path: Path, forge: tuple[Forge, str], status: int
+) -> None:
+    with request_.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 50, "v2": 49}
+    says(tmp_path, "More requests reach v2.\n", status, "::warning file=a.yaml::PS709\n")
+    done = act(request_, tmp_path, forge[1])
+    assert "PS303" in done.out
+    assert ("PS709" in done.out) == (status != 3)
 
 
 @pytest.mark.parametrize("opening", ["", "```text\n", "<details><summary>all</summary>\n\n````\n"])

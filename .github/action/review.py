@@ -7,6 +7,7 @@ executed. Whatever happens to the comment, the exit status is that of the checks
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -22,15 +23,17 @@ MOST = 65_536  # characters of a comment on GitHub
 MOST_SUMMARY = 1_000_000  # bytes; a step's summary may have 1 MiB
 PAGE = 100
 TRIES = 4
+PATIENCE = 60  # seconds that the forge may ask for
 CUT = "\n\n*Cut here: it is longer than a comment may be. The summary of the workflow's run has all of it.*\n"
 
 
 class ForgeError(Exception):
-    """The forge refused, or could not be reached; `passing` if it may do better soon."""
+    """The forge refused, or could not be reached; `passing` if it may do better, not before `wait` seconds."""
 
-    def __init__(self, reason: str, *, passing: bool) -> None:
+    def __init__(self, reason: str, *, passing: bool, wait: int = 0) -> None:
         super().__init__(reason)
         self.passing = passing
+        self.wait = wait
 
 
 class Run(NamedTuple):
@@ -46,7 +49,7 @@ def main(program: str) -> int:
     checks, status = _checks(program)
     between = (f"--base={_base(event)}", "--head=HEAD")
     review = _penstock(program, "review", *between, "-o", "markdown")
-    if review.status == 1 and not status:
+    if review.status in (0, 1):
         _say(_penstock(program, "review", *between, "-o", "github").out.rstrip("\n"))
     status = max(status, review.status)
     told = review.out or "The review could not be made; the log of the workflow's run says why.\n"
@@ -95,9 +98,10 @@ def comment(number: int, body: str) -> None:
         try:
             return _write(number, body)
         except ForgeError as error:
-            if not error.passing or attempt == TRIES:
+            if not error.passing or attempt == TRIES or error.wait > PATIENCE:
                 raise
-        time.sleep(float(os.environ.get("PENSTOCK_PAUSE", "2")) * 2 ** (attempt - 1))
+            wait = error.wait
+        time.sleep(max(wait, float(os.environ.get("PENSTOCK_PAUSE", "2")) * 2 ** (attempt - 1)))
     return None
 
 
@@ -115,8 +119,11 @@ def _ours(path: str) -> dict[str, Any] | None:
     page = 1
     while True:
         found = _call("GET", f"{path}?per_page={PAGE}&page={page}")
+        if not isinstance(found, list):
+            raise ForgeError(f"GET {path} answers no list", passing=False)
         for one in found:
-            if one["user"]["login"] == os.environ.get("PENSTOCK_AUTHOR") and one["body"].startswith(marker()):
+            author = (one["user"] or {}).get("login")  # nobody's, where the account is deleted
+            if author == os.environ.get("PENSTOCK_AUTHOR") and (one["body"] or "").startswith(marker()):
                 return dict(one)
         if len(found) < PAGE:
             return None
@@ -142,9 +149,12 @@ def _call(method: str, path: str, data: dict[str, str] | None = None) -> Any:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        passing = error.code >= 500 or error.code == 429
-        raise ForgeError(f"{what} answers {error.code}", passing=passing) from error
-    except (OSError, ValueError) as error:
+        # Limits of rate say when to come back (docs.github.com, "Rate limits for the REST API").
+        wait = error.headers.get("Retry-After", "")
+        passing = error.code >= 500 or error.code == 429 or (error.code == 403 and wait.isdecimal())
+        later = int(wait) if wait.isdecimal() else 0
+        raise ForgeError(f"{what} answers {error.code}", passing=passing, wait=later) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ForgeError(f"{what}: {error}", passing=True) from error
 
 

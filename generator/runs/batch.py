@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # Below this many experiments for each, a second process costs more than it saves.
 _WORTH_FORKING = 32
 _WORTH_A_PROTOTYPE = 3
+_NOTED_AT_ONCE = 1000
 _LENGTH = 4  # bytes
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -263,16 +264,20 @@ class Batch:
 
     def _notes(self, result: Result) -> Iterator[tuple[str, str]]:
         """Note what is on disk and right. What warned is looked at again, to warn again."""
-        known = self.work.known
+        known, right = self.work.known, []
         for outcome in result:
             job = outcome.job
             settled = self.options.write or all(change.action == tree.SAME for change in outcome.changes)
             if not (self.options.compare and settled) or outcome.problems:
                 continue
             if job.name:
-                yield known.note(job.environment, job.name, job.inputs, outcome.until, outcome.claims)
+                right.append((job.environment, job.name, job.inputs, outcome.until, outcome.claims))
             elif self.work.chosen[job.environment] == self.work.inventory.environments[job.environment]:
                 yield known.note_listing(job.environment, self.work.inventory.environments[job.environment])
+            if len(right) >= _NOTED_AT_ONCE:
+                yield from known.notes(right)
+                right.clear()
+        yield from known.notes(right)
 
 
 class Spool:

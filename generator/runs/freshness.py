@@ -14,18 +14,19 @@ import os
 import sys
 import zlib
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from generator import repository, resources
 from generator.repository import AREAS, BASE, LISTING, environment_file, experiment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """Where Penstock itself lies: all of it decides what is rendered."""
 
 Stamp = int
+_Seen = TypeVar("_Seen")
 _ABSENT = -1
 _WORTH_FORKING = 256
 
@@ -65,32 +66,9 @@ class Freshness:
         """Stamp what each experiment is made of, before it is read, and count its files that are known to be right.
 
         `experiments` are environment, name, and whether the base has a part of it. The count is 0 if any file may
-        not be right. Looking is nothing but system calls, so many experiments are shared with a second process.
+        not be right.
         """
-        half = len(experiments) // 2 if len(experiments) >= _WORTH_FORKING and cores() > 1 else 0
-        child, pipe = self._delegate(experiments[:half]) if half else (0, None)
-        seen = [self._look(*one) for one in experiments[half:]]
-        if pipe is None:
-            return seen
-        with pipe:
-            try:
-                first: list[tuple[Stamp, int]] = marshal.load(pipe)  # noqa: S302 (our own pipe, from our own child)
-            except EOFError:  # it died; whatever killed it does not matter here
-                first = [self._look(*one) for one in experiments[:half]]
-        os.waitpid(child, 0)
-        return first + seen
-
-    def _delegate(self, experiments: list[tuple[str, str, bool]]) -> tuple[int, IO[bytes]]:
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child:
-            os.close(writing)
-            return child, os.fdopen(reading, "rb")
-        try:
-            with os.fdopen(writing, "wb") as pipe:
-                marshal.dump([self._look(*one) for one in experiments], pipe)
-        finally:
-            os._exit(0)
+        return _shared(self._look, experiments)
 
     def _look(self, environment: str, name: str, in_base: bool) -> tuple[Stamp, int]:
         if environment not in self._sites:
@@ -116,8 +94,14 @@ class Freshness:
         record, count = self._listed(environment, names)
         return self._records.get(f"{environment}/") == record, count
 
-    def note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
-        """Make the record that an experiment's files on disk are right until that day, for `save`."""
+    def notes(self, experiments: list[tuple[str, str, Stamp, str, str]]) -> list[tuple[str, str]]:
+        """Make the records, for `save`, that the files on disk are right.
+
+        `experiments` are environment, name, the stamp of what it is made of, the last day, and what it claims.
+        """
+        return _shared(self._note, experiments)
+
+    def _note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
         became, _ = self._outputs(environment, name)
         return f"{environment}/{name}", f"{inputs} {became} {until} {claims}"
 
@@ -177,6 +161,35 @@ class Freshness:
         stamps = [_stat(f"{self._root}/{one}") for one in (*files, environment_file(environment))]
         record = f"{zlib.crc32(chr(10).join(names).encode())} {hash(tuple(stamps))}"
         return record, sum(stamp != (_ABSENT,) for stamp in stamps[:-1])
+
+
+def _shared(look: Callable[..., _Seen], experiments: list[tuple[Any, ...]]) -> list[_Seen]:
+    """Look at each; if there are many, share them with a second process, for looking is nothing but system calls."""
+    half = len(experiments) // 2 if len(experiments) >= _WORTH_FORKING and cores() > 1 else 0
+    child, pipe = _delegate(look, experiments[:half]) if half else (0, None)
+    seen = [look(*one) for one in experiments[half:]]
+    if pipe is None:
+        return seen
+    with pipe:
+        try:
+            first: list[_Seen] = marshal.loads(pipe.read())  # noqa: S302 (our own pipe, from our own child)
+        except EOFError:  # it died; whatever killed it does not matter here
+            first = [look(*one) for one in experiments[:half]]
+    os.waitpid(child, 0)
+    return first + seen
+
+
+def _delegate(look: Callable[..., _Seen], experiments: list[tuple[Any, ...]]) -> tuple[int, IO[bytes]]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, os.fdopen(reading, "rb")
+    try:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(marshal.dumps([look(*one) for one in experiments]))
+    finally:
+        os._exit(0)
 
 
 def _stat(path: str) -> tuple[int, ...]:

@@ -210,18 +210,21 @@ def cores() -> int:
 
 def _key(options: Iterable[str]) -> str:
     """Stamp all that decides a byte besides the repository: Penstock, its templates and schemas, Python."""
-    folders = [
-        PACKAGE,
-        resources.directory("templates"),
-        resources.directory("schemas"),
-        *options,
-    ]
-    return f"{sys.hexversion:x} {zlib.crc32(repr([_tree(one) for one in folders if one]).encode()):08x}"
+    shipped = (resources.directory("templates"), resources.directory("schemas"))
+    beside = [one for one in shipped if not one.startswith(PACKAGE)]  # in a checkout: a wheel has them in the package
+    stamps = [_tree(one) for one in (PACKAGE, *beside, *options) if one]
+    return f"{sys.hexversion:x} {zlib.crc32(repr(stamps).encode()):08x}"
 
 
 def _tree(place: str) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
-    for path, folders, files in os.walk(place):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        found += [(path, name, *_stat(f"{path}/{name}")) for name in sorted(files)]
+    try:
+        entries = sorted(os.scandir(place), key=lambda one: one.name)
+    except OSError:  # what reads it says why
+        return found
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            found.append((entry.path, *_stat(entry.path)))
+        elif entry.name != "__pycache__":
+            found += _tree(entry.path)
     return found

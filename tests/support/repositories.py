@@ -146,6 +146,7 @@ class Repository:
             finally:  # what `main` changes of its process
                 signal.signal(signal.SIGTERM, before)
                 gc.enable()
+                gc.unfreeze()
         return Outcome(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def process(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from generator.problems import Place, Problem
 from generator.reviews import markdown, printed
-from generator.reviews.review import Quote, Report, Review, Row, Share
+from generator.reviews.review import Quote, Report, Review, Row, Share, Versus
 
 SIGNS = ["`", "``", "|", "\\", "<", ">", "-->", "</details>", "<script>", "@team", "[a](b)", "::error::", "#1"]
 SIGNS += ["\u2028", "\n", "\r\n", " "]
@@ -59,6 +59,24 @@ def test_the_other_forms_keep_each_word_in_its_place(text: str) -> None:
     assert len(commands) == 2
     assert all(line.startswith(("::notice file=", "::error file=")) for line in commands)
     assert len(json.loads(printed.document(found, "json"))["reviews"]) == 1
+
+
+ENDS = st.builds(str.__mul__, st.sampled_from(["a", "ab", "ba "]), st.integers(0, 200))
+
+
+@given(ENDS, ENDS, ENDS, ENDS)
+def test_values_that_differ_look_different(begin: str, before: str, after: str, end: str) -> None:
+    said = markdown.words((Versus(f'"{begin}{before}{end}"', f'"{begin}{after}{end}"'),))
+    old, new = said.split(" → ")
+    assert (old == new) == (before == after)
+    assert len(said) < 600
+
+
+def test_other_forms_than_markdown_print_values_whole() -> None:
+    values = Versus("a" * 5000 + "1", "a" * 5000 + "2")
+    found = Report("base", "head", (Review("x", "x", ("x",), (Row("Fields", ((values,),)),)),), (), (), ())
+    for form in ("text", "json"):
+        assert f"{values.before} → {values.after}" in printed.document(found, form)
 
 
 def test_what_does_not_fit_is_cut_least_important_first_and_said() -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     Paint = Callable[[str, str], str]
 
 SIGNS = {"added": "+", "removed": "-", "renamed": ">", "changed": "~", "unreadable": "!"}
-_LONGEST = 100
 
 
 def text(meaning: Meaning, paint: Paint) -> str:
@@ -63,9 +62,8 @@ def _block(kind: str, title: str, differences: tuple[Difference, ...], paint: Pa
 
 
 def value(data: Any) -> str:
-    """Write a value in a line; what is too long is cut, and said to be."""
-    written = printable("not set" if data is None else flow(data))
-    return written if len(written) <= _LONGEST else f"{written[:_LONGEST]}… ({len(written)} characters)"
+    """Write a value in a line, whole."""
+    return printable("not set" if data is None else flow(data))
 
 
 def plain(meaning: Meaning) -> dict[str, Any]:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from generator.problems import Problem
-    from generator.reviews.review import Report, Review, Share, Words
+    from generator.reviews.review import Report, Review, Share, Versus, Words
 
 LIMIT = 60_000
 """Most bytes that are written. A comment on GitHub has at most 65,536 characters, and CI adds what it has to say."""
 _LONGEST = 300
+_LONGEST_VALUE = 100
+_AROUND = 40  # characters kept on each side of where something begins or ends
 _NOTICE = 400  # bytes kept free for the sentence that says what was cut
 
 
@@ -87,14 +89,46 @@ def title(report: Report) -> str:
 
 def code(text: str) -> str:
     """Quote what somebody else wrote; what is too long is cut, and said to be."""
-    shown = visible(text[:_LONGEST]).replace("|", "\\u007c")
+    shown = _quotable(text[:_LONGEST])
     cut = f"… ({len(text)} characters)" if len(text) > _LONGEST else ""
     return f"`{shown}{cut}`" if text.strip() else '`""`'
 
 
+def _quotable(text: str) -> str:
+    return visible(text).replace("|", "\\u007c")
+
+
 def words(said: Words) -> str:
     """Write a sentence."""
-    return "".join(code(one.text) if isinstance(one, Quote) else one for one in said)
+    return "".join(
+        one if isinstance(one, str) else code(one.text) if isinstance(one, Quote) else _versus(one) for one in said
+    )
+
+
+def _versus(values: Versus) -> str:
+    """Quote both sides of a change, so that what differs can be seen in both."""
+    before, after = values
+    start = _alike(before, after)
+    end = _alike(before[start:][::-1], after[start:][::-1])
+    return " → ".join(f"`{_quotable(_cut(one, start, len(one) - end))}`" for one in values)
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their start."""
+    differing = (number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    """Keep the ends of a long value, and those of the part of it that differs."""
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    kept, upto = "", 0
+    for place in (0, start, end, len(text)):
+        begins = max(place - _AROUND, 0)
+        kept += ("…" if begins > upto else "") + text[max(begins, upto) : place + _AROUND]
+        upto = max(upto, place + _AROUND)
+    return text if kept == text else f"{kept} ({len(text)} characters)"
 
 
 def _html(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from generator import report
-from generator.reviews.review import Quote
 
 if TYPE_CHECKING:
     from generator.reviews.review import Report, Review, Words
@@ -33,7 +32,7 @@ def _lines(review: Review) -> list[str]:
 
 
 def _plain(words: Words) -> str:
-    return "".join(report.printable(one.text) if isinstance(one, Quote) else one for one in words)
+    return "".join(one if isinstance(one, str) else report.printable(" → ".join(one)) for one in words)
 
 
 def _json(found: Report) -> str:

@@ -33,7 +33,14 @@ class Quote(NamedTuple):
     text: str
 
 
-Words = tuple[str | Quote, ...]
+class Versus(NamedTuple):
+    """What somebody else wrote, before and after a change."""
+
+    before: str
+    after: str
+
+
+Words = tuple[str | Quote | Versus, ...]
 
 
 class Row(NamedTuple):
@@ -275,13 +282,11 @@ def _fields(differences: Sequence[Difference]) -> Words:
 
 
 def _field(difference: Difference) -> Words:
-    before, after = value(difference.before), value(difference.after)
+    values = Versus(value(difference.before), value(difference.after))
     name = Quote(dotted(difference.path[1:]))
     if difference.before is None or difference.after is None:
         return name, " is added" if difference.before is None else " is removed"
-    if len(before) > _SHORT or len(after) > _SHORT:
-        return name, " changes"
-    return name, " ", Quote(before), " → ", Quote(after)
+    return (name, " changes") if max(map(len, values)) > _SHORT else (name, " ", values)
 
 
 def _pods_clause(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
@@ -361,7 +366,7 @@ def _pods(pods: Pods) -> Words:
         "kept": "are not touched",
     }[pods.effect]
     causes: list[Words] = [
-        (Quote(dotted(one.path)), " ", Quote(value(one.before)), " → ", Quote(value(one.after)))
+        (Quote(dotted(one.path)), " ", Versus(value(one.before), value(one.after)))
         for one in pods.causes[:_MOST_FIELDS]
     ]
     if len(pods.causes) > _MOST_FIELDS:
@@ -491,7 +496,7 @@ def _differences(differences: tuple[Difference, ...]) -> Row:
     return Row(
         "Fields",
         tuple(
-            (Quote(dotted(one.path)), ": ", Quote(value(one.before)), " → ", Quote(value(one.after)))
+            (Quote(dotted(one.path)), ": ", Versus(value(one.before), value(one.after)))
             for one in differences
         ),
     )
@@ -510,7 +515,7 @@ def _picture(change: ExperimentChange) -> tuple[Share, ...]:
 
 
 def _joined(parts: Iterable[Words], separator: str) -> Words:
-    words: list[str | Quote] = []
+    words: list[str | Quote | Versus] = []
     for part in parts:
         words += [separator, *part] if words else part
     return tuple(words)

@@ -495,10 +495,7 @@ def _overlaps(facts: Facts) -> Iterator[Words]:
 def _differences(differences: tuple[Difference, ...]) -> Row:
     return Row(
         "Fields",
-        tuple(
-            (Quote(dotted(one.path)), ": ", Versus(value(one.before), value(one.after)))
-            for one in differences
-        ),
+        tuple((Quote(dotted(one.path)), ": ", Versus(value(one.before), value(one.after))) for one in differences),
     )
 
 

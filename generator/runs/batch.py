@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from generator.manifest import Manifest
     from generator.manifests.prototypes import Prototypes
+    from generator.manifests.verify import Finding
     from generator.runs.run import Options, Work
 
     Worker = Callable[[Iterable[Job]], Iterator[Outcome]]
@@ -184,18 +185,23 @@ class Batch:
         """List the folders of all experiments, and delete those of experiments that are declared no more."""
         declared = self.work.inventory.environments[environment]
         left = orphans(self.work.inventory, environment)
+        adding = declared
         if self.work.chosen[environment] != declared:
             # Chosen in part: list what is there or comes now, and leave to a whole run what is to go.
             gone = {place.rpartition("/")[2] for place in left}
             left = []
             declared = tuple(sorted({one for one in declared if self._present(environment, one)} | gone))
-        adding = tuple(one for one in declared if self._adds(environment, one))
+            adding = tuple(one for one in declared if self._adds(environment, one))
+        built: list[Manifest] = []
+        findings: list[Finding] = []
         try:
             planned = plan.bootstrap(self.sites[environment].environment, adding)
-            rendered = self.templates.render((*plan.listings(environment, declared), *planned))
+            for one in (*plan.listings(environment, declared), *planned):  # one by one: each may list 10,000 names
+                manifests, found = verified(self.templates.render((one,)), self.sites[environment].catalog, self.reader)
+                built += (manifest._replace(data=None) for manifest in manifests)
+                findings += found
         except ProblemsError as error:
             return Outcome(Job(environment, ""), [], list(error.problems))
-        built, findings = verified(rendered, self.sites[environment].catalog, self.reader)
         if findings:
             return Outcome(Job(environment, ""), [], [pipeline.blame(one, self.templates) for one in findings])
         own = (
@@ -203,9 +209,10 @@ class Batch:
             if declared
             else tuple(one for one in (folder(environment), *_areas(environment)) if self._is_folder(one))
         )
-        beside = tuple(delivery(environment, one) for one in self.work.inventory.environments[environment])
+        beside: tuple[str, ...] = ()
         if self._delivers(environment):
             own = (*own, delivery(environment))
+            beside = tuple(delivery(environment, one) for one in self.work.inventory.environments[environment])
         changes, problems = self._compare((*left, *own), built, area, beside)
         return Outcome(Job(environment, ""), changes, problems)
 
@@ -249,8 +256,9 @@ class Batch:
     def _others(self) -> Iterator[Job]:
         """Yield what is declared, and was not chosen."""
         for place, declared in self.work.inventory.environments.items():
+            chosen = frozenset(self.work.chosen.get(place, ()))
             for name in declared:
-                if name not in self.work.chosen.get(place, ()):
+                if name not in chosen:
                     yield Job(place, name, name in self.work.inventory.base)
 
     def _claims(self, job: Job) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from generator.documents import load
 from generator.names import isvc, manifest_file
 from generator.problems import Place, Problem, ProblemsError
 from generator.repository import AREAS, environment_file, folder
-from generator.reviews import addresses, meaning, overlaps, restarts, reversal, review, transitions
+from generator.reviews import addresses, departures, meaning, overlaps, restarts, reversal, review, transitions
 from generator.runs import run
 from generator.runs.seal import seal
 from generator.versions import git, history, revisions
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from generator.pipeline import Build
     from generator.reviews.authorship import Edit
     from generator.reviews.builds import Builds
+    from generator.reviews.departures import Departure
     from generator.reviews.meaning import ExperimentChange, Meaning, Side
     from generator.reviews.overlaps import Overlaps
     from generator.reviews.restarts import Pods
@@ -42,7 +43,7 @@ class _Made(NamedTuple):
     pods: tuple[Pods, ...] | None
     objects: tuple[str, ...]
     reversal: Reversal | None
-    stale: tuple[str, ...]
+    stale: tuple[Departure, ...]
     problems: tuple[Problem, ...]
 
 
@@ -124,7 +125,7 @@ class _Inspection:
         return {(job.environment, job.name) for job in work.fresh}
 
     def _facts(self, change: ExperimentChange, made: _Made, same: Overlaps, past: _Past) -> review.Facts:
-        self._problems += map(_stale, made.stale if change.after else ())
+        self._problems += [_stale(one.path) for one in made.stale if change.after]
         life = past.lives.get((change.environment, change.former or change.name))
         told = past.decisions.get((change.environment, change.name), [])
         reason = next((one.reason for one in reversed(told) if one.reason), "")
@@ -171,9 +172,7 @@ class _Inspection:
             build = self._builder(self._found.after).build(*key)
             problems = tuple(build.problems)
             after = _sealed(build)
-        stale = tuple(
-            sorted(path for path in committed.keys() | after.keys() if committed.get(path) != after.get(path))
-        )
+        stale = departures.of(committed, after, before)
         if change.kind == "unreadable":
             return _Made(None, (), None, stale, problems)
         old, new = (

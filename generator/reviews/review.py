@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from generator.domain.model import Experiment, Metric, Rollout, Step
     from generator.problems import Problem
+    from generator.reviews.departures import Departure
     from generator.reviews.differences import Difference
     from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Wrong
     from generator.reviews.restarts import Pods
@@ -63,7 +64,7 @@ class Facts(NamedTuple):
     """What was found out about a change.
 
     `pods` is None where manifests cannot be made, or could not before. `objects` are the manifests that differ, by
-    path; `stale` those committed that are not what the experiment says. `standing` is None where no candidate gets
+    path; `stale` how those committed depart from them. `standing` is None where no candidate gets
     more. `soak_known` is False where history is cut off. `models` are other experiments that serve one of its models,
     `hosts` those that take its hostname. `verdict` and `override` are what commits of the change say last, "" if they
     say nothing. `evidence` is what becomes of that of an experiment with another name.
@@ -74,7 +75,7 @@ class Facts(NamedTuple):
     reversal: Reversal | None
     standing: Standing | None
     soak_known: bool
-    stale: tuple[str, ...]
+    stale: tuple[Departure, ...]
     models: tuple[str, ...]
     hosts: tuple[str, ...]
     verdict: str = ""
@@ -128,7 +129,11 @@ def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review
 def of_experiment(change: ExperimentChange, facts: Facts, today: str) -> Review:
     """Say what a change does to users, to the cluster and to the experiment."""
     file = experiment_file(change.environment, change.name)
-    clauses = [*_headline(change, facts), *_pods_clause(change, facts), *_revert_clause(facts)]
+    clauses, follows = [*_headline(change, facts)], [*_pods_clause(change, facts), *_revert_clause(facts)]
+    if any(one.matters for one in facts.stale):
+        clauses += [("once rendered, ", *_joined(follows, ", and a ")), _committed(facts)]
+    else:
+        clauses += follows
     rows = [row for row in _rows(change, facts, today) if row.cells]
     return Review(change.label, file, _joined(clauses, "; "), tuple(rows), _picture(change))
 
@@ -312,6 +317,37 @@ _EFFECTS = {
 }
 
 
+def _committed(facts: Facts) -> Words:
+    """Say what would be applied instead; a build of kustomize fails where a file that it lists is missing."""
+    departing = [one for one in facts.stale if one.matters]
+    said = []
+    for kind, verb in _DEPARTS.items():
+        names = [one.path.rpartition("/")[2] for one in departing if one.kind == kind]
+        more = (f" and {len(names) - 1} more",) if names[1:] else ()
+        said += [(verb[0], " ", Quote(names[0]), *more, verb[1])] if names else []
+    return ("what is committed ", *_joined(said, ", "))
+
+
+_DEPARTS = {
+    "gone": ("lacks", ", which is deleted, or keeps all from being applied while kustomization.yaml lists it"),
+    "missing": ("lacks", ""),
+    "left": ("still holds", ""),
+    "other": ("holds another", ""),
+}
+
+
+def _departure(departure: Departure) -> Words:
+    name = Quote(departure.path)
+    if departure.kind != "other":
+        return name, " is left" if departure.kind == "left" else " is missing"
+    causes: list[Words] = [
+        (Quote(dotted(one.path)), " ", Versus(value(one.before), value(one.after)))
+        for one in departure.causes[:_MOST_FIELDS]
+    ]
+    listing = (", as rendered and as committed: ", *_joined(causes, ", ")) if causes else ()
+    return name, " is out of date", *listing
+
+
 def _revert_clause(facts: Facts) -> Iterator[Words]:
     if facts.reversal:
         yield (f"revert {_CLASSES[facts.reversal.kind]}",)
@@ -330,7 +366,8 @@ _CLASSES = {
 
 def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
     experiment = (change.after or change.before).experiment  # type: ignore[union-attr]
-    yield Row("Pods", tuple(_pods(one) for one in facts.pods or ()))
+    reserve: tuple[Words, ...] = (("all of this once `penstock render` has run",),)
+    yield Row("Pods", tuple(_pods(one) for one in facts.pods or ()) + reserve * any(one.matters for one in facts.stale))
     yield Row("Capacity", _capacity(change))
     if change.after:
         yield Row("Rollout", tuple(_rollout(change, experiment, facts)))
@@ -345,7 +382,7 @@ def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
     yield Row("Overlaps", tuple(_overlaps(facts)))
     yield Row("Objects", tuple(_objects(facts)))
     if facts.stale:
-        yield Row("Manifests", tuple((Quote(path), " is out of date") for path in facts.stale))
+        yield Row("Manifests", tuple(map(_departure, facts.stale)))
     if change.differences:
         yield _differences(change.differences)
 

@@ -346,7 +346,6 @@ def _spread(jobs: list[Job], worker: Worker, processes: int) -> list[Iterable[Ou
     """Do the jobs in so many processes; a single one is this process."""
     if len(jobs) <= _WORTH_FORKING:
         return [list(worker(shown(jobs, len(jobs))))]
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # a parsed file is many small objects without cycles: looking at them is wasted time
     gc.enable()

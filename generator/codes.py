@@ -126,4 +126,5 @@ MEANINGS = {
     "PS709": "another model under traffic",
     "PS710": "traffic for a variant that is not loaded yet",
     "PS711": "evidence that is deleted with an experiment's former name",
+    "PS713": "an address that is called stops answering",
 }

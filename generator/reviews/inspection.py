@@ -11,7 +11,7 @@ from generator.documents import load
 from generator.names import isvc, manifest_file
 from generator.problems import Place, Problem, ProblemsError
 from generator.repository import AREAS, environment_file, folder
-from generator.reviews import addresses, departures, meaning, overlaps, restarts, reversal, review, transitions
+from generator.reviews import addresses, departures, meaning, outages, overlaps, restarts, reversal, review, transitions
 from generator.runs import run
 from generator.runs.seal import seal
 from generator.versions import git, history, revisions
@@ -68,9 +68,14 @@ class _Inspection:
         self._builds: dict[str, Builds] = {}
         self._problems: list[Problem] = []
         self._unknown: list[str] = []
+        self._read = meaning.of(found)
+        self._called = [
+            addresses.of(one.after.experiment, one.after.environment) for one in self._read.experiments if one.after
+        ]
+        self._redefined = {one.name for one in self._read.environments if one.kind == "changed"}
 
     def report(self) -> review.Report:
-        read = meaning.of(self._found)
+        read = self._read
         self._problems += read.wrong_after
         experiments = self._experiments(read)
         for key in self._found.left:
@@ -130,8 +135,17 @@ class _Inspection:
         told = past.decisions.get((change.environment, change.name), [])
         reason = next((one.reason for one in reversed(told) if one.reason), "")
         evidence = self._evidence(change)
-        circumstances = transitions.Circumstances(self._now, life, _edits_of(past.edits, change), reason, evidence)
+        circumstances = transitions.Circumstances(
+            self._now,
+            life,
+            _edits_of(past.edits, change),
+            reason,
+            evidence,
+            made.objects,
+            self._found.before.templates != self._found.after.templates or change.environment in self._redefined,
+        )
         self._problems += transitions.check(change, circumstances)
+        self._problems += outages.check(change, made.pods or (), self._called)
         experiment = change.after.experiment if change.after else None
         return review.Facts(
             made.pods,

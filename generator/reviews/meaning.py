@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.domain import interpret
-from generator.problems import ProblemsError
+from generator.problems import ERROR, Place, Problem, ProblemsError
+from generator.repository import experiment_file
 from generator.reviews import differences
 from generator.versions import lives
 
 if TYPE_CHECKING:
-    from generator.domain.interpret import Place, Reading
+    from generator.documents.load import Path
+    from generator.domain.interpret import Place as Site
+    from generator.domain.interpret import Reading
     from generator.domain.model import Environment, Experiment, Rollout
-    from generator.problems import Problem
     from generator.reviews.differences import Difference
     from generator.versions.revisions import Comparison, State
 
@@ -23,7 +25,7 @@ Wrong = tuple[Literal["before", "after"], ...]
 class Side(NamedTuple):
     """An experiment as one state has it."""
 
-    place: Place
+    place: Site
     reading: Reading
 
     @property
@@ -58,6 +60,12 @@ class ExperimentChange(NamedTuple):
     def label(self) -> str:
         """How people call it."""
         return f"{self.environment}/{self.name}"
+
+    def problem(self, code: str, path: Path, message: str, fix: str, severity: str = ERROR) -> Problem:
+        """Make a problem about a field of the state after; about the whole file where that has none."""
+        if self.after is None:
+            return Problem(code, Place(experiment_file(self.environment, self.name)), message, fix, "", severity)
+        return self.after.reading.document.problem(code, path, message, fix, severity=severity)
 
     @property
     def rollout(self) -> Rollout | None:
@@ -98,9 +106,9 @@ class _Reader:
     def __init__(self, state: State) -> None:
         self.state = state
         self.problems: list[Problem] = []
-        self._places: dict[str, Place | None] = {}
+        self._places: dict[str, Site | None] = {}
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> Site | None:
         """Return an environment; None if it is not there, or wrong."""
         if name not in self._places:
             self._places[name] = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from generator.documents.load import Path
 
-Effect = Literal["new", "gone", "restarts", "scales", "kept"]
+Effect = Literal["new", "moves", "gone", "restarts", "scales", "kept"]
 
 _SCALING = frozenset({"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "scaleMetricType", "autoScaling"})
 _ELSEWHERE = _SCALING | {"timeout", "deploymentStrategy"}
@@ -46,7 +46,8 @@ class Cause(NamedTuple):
 class Pods(NamedTuple):
     """What happens to the pods of a variant, and because of what.
 
-    `new`, `gone`: its InferenceService is; `restarts`: all pods are replaced; `scales`: only their number may change.
+    `new`, `gone`: its InferenceService is; `moves`: it gets another name or namespace, so that one goes and one comes;
+    `restarts`: all pods are replaced; `scales`: only their number may change.
     """
 
     variant: str
@@ -63,8 +64,9 @@ def _pods(variant: str, before: Any, after: Any, mode: str) -> Pods:
     if before is None or after is None:
         return Pods(variant, "gone" if after is None else "new")
     causes = tuple(Cause(*one) for one in leaves(before, after, ()))
-    if any(one.path in (("metadata", "name"), ("metadata", "namespace")) for one in causes):
-        return Pods(variant, "new", causes)
+    moving = tuple(one for one in causes if one.path in (("metadata", "name"), ("metadata", "namespace")))
+    if moving:
+        return Pods(variant, "moves", moving)
     replacing = tuple(one for one in causes if _replaces(one.path, mode))
     if replacing:
         return Pods(variant, "restarts", replacing)

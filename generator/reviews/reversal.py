@@ -54,7 +54,7 @@ def of(before: Serving | None, after: Serving | None, mode: str) -> Reversal:
 
 def _loading(before: Serving, after: Serving, undone: Mapping[str, restarts.Effect]) -> Reversal | None:
     """Return the class of a revert that loads a model; None if it loads none."""
-    missing = [name for name, effect in undone.items() if effect == "new"]
+    missing = [name for name, effect in undone.items() if effect in {"new", "moves"}]
     awaited = [name for name in missing if before.traffic.get(name)]
     if awaited:
         return Reversal(

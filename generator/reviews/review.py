@@ -155,7 +155,7 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
     after = change.after.experiment if change.after else None
     if after is None:
         assert before is not None  # noqa: S101 (one side is there)
-        yield (f"removed: {before.hostname} stops answering",)
+        yield (f"removed: it answers no longer at {before.hostname}",)
         return
     if before is None:
         what = "new experiment" if change.kind == "added" else "could not be read before, and can now"
@@ -305,13 +305,14 @@ def _pods_clause(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
             for effect, verb in _EFFECTS.items()
             if (names := [one.variant for one in facts.pods if one.effect == effect])
         ]
-        restarting = any(one.effect in {"new", "gone", "restarts"} for one in facts.pods)
+        restarting = any(one.effect in {"new", "moves", "gone", "restarts"} for one in facts.pods)
         yield (", ".join(said if restarting else ["no pod restarts", *said]),)
 
 
 _EFFECTS = {
     "restarts": "restart",
     "new": "start",
+    "moves": "stop, and others start in another place",
     "gone": "stop",
     "scales": "may change in number",
 }
@@ -397,6 +398,7 @@ _EVIDENCE: dict[Evidence, str] = {
 def _pods(pods: Pods) -> Words:
     said = {
         "new": "start, with a new InferenceService",
+        "moves": "stop, with their InferenceService, and others start, because of ",
         "gone": "stop, with their InferenceService",
         "restarts": "restart, because of ",
         "scales": "keep running; their number may change, because of ",
@@ -408,7 +410,7 @@ def _pods(pods: Pods) -> Words:
     ]
     if len(pods.causes) > _MOST_FIELDS:
         causes.append((f"{len(pods.causes) - _MOST_FIELDS} more fields",))
-    named = pods.effect in {"restarts", "scales"}
+    named = pods.effect in {"restarts", "scales", "moves"}
     return f"{pods.variant}: pods {said}", *(_joined(causes, ", ") if named else ())
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.documents.wording import shown, span
 from generator.domain import limits
-from generator.problems import WARNING, Place, Problem
-from generator.repository import evidence_folder, experiment_file
+from generator.problems import WARNING
+from generator.repository import evidence_folder
 from generator.versions.git import short
 from generator.versions.lives import Life, Period
 from generator.versions.stages import Standing, standing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from generator.documents.load import Path
     from generator.domain.model import Experiment, Policy, Step, Variant
+    from generator.problems import Problem
     from generator.reviews.authorship import Edit
     from generator.reviews.differences import Aspect
     from generator.reviews.meaning import ExperimentChange, Side
@@ -43,14 +44,17 @@ class Circumstances(NamedTuple):
     """What a change is judged by besides itself. `life` is None where it was never deployed; `now` in seconds.
 
     `override` is the reason that a commit of the change gives for passing closed gates, "" where none does. `evidence`
-    tells what becomes of that of an experiment with another name.
+    tells what becomes of that of an experiment with another name. `objects` are the manifests that differ, by path, and
+    `around` tells whether the environment or templates do as well.
     """
 
     now: int
     life: Life | None
     edits: tuple[Edit, ...]
-    override: str = ""
-    evidence: Evidence = "none"
+    override: str
+    evidence: Evidence
+    objects: tuple[str, ...]
+    around: bool
 
 
 def stand(change: ExperimentChange, known: Circumstances) -> Standing | None:
@@ -76,16 +80,17 @@ def _begun(change: ExperimentChange, before: Side | None, after: Side, now: int)
 
 def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     """Return what is wrong with a change."""
-    if change.kind in {"same", "unreadable"}:
+    if change.kind == "unreadable":
         return []
-    found = [*_overridden(_frozen(change, known.now), change, known), *_authors(change, known.edits)]
+    found = [*_overridden(_frozen(change, known), change, known)]
+    if change.kind == "same":
+        return found
+    found += _authors(change, known.edits)
     if change.after is None:
         return found
     found += _forgotten(change, known.evidence)
     found += _control(change, change.after)
-    found += _removed(change, change.after)
     found += _replaced(change, change.after)
-    found += _cold(change, change.after)
     found += _largest(change, change.after)
     return [*found, *_overridden(_step(change, change.after, known), change, known)]
 
@@ -134,35 +139,27 @@ def _policy(change: ExperimentChange) -> Policy:
     return side.environment.policy
 
 
-def _problem(
-    change: ExperimentChange, code: str, path: Path, message: str, fix: str, severity: str = "error"
-) -> Problem:
-    """Make a problem about a field of the state after, or about the whole experiment."""
-    if change.after is None:
-        return Problem(code, Place(experiment_file(change.environment, change.name)), message, fix, "", severity)
-    return change.after.reading.document.problem(code, path, message, fix, severity=severity)
-
-
-def _frozen(change: ExperimentChange, now: int) -> Iterator[Problem]:
+def _frozen(change: ExperimentChange, known: Circumstances) -> Iterator[Problem]:
     windows = _policy(change).freeze
-    if not windows or _is_rollback(change):
+    same = change.kind == "same"
+    if not windows or (same and not known.objects) or _is_rollback(change, known):
         return
     from generator.domain import freezes  # noqa: PLC0415 (start-up time: time zones are needed by few)
 
-    window = freezes.within(windows, now)
+    window = freezes.within(windows, known.now)
     if window:
-        yield _problem(
-            change,
+        yield change.problem(
             "PS702",
             (),
-            f"{change.label} changes within a freeze of {change.environment}: {window.reason}",
+            f"{'what is rendered of ' if same else ''}{change.label} changes within a freeze of {change.environment}: "
+            f"{window.reason}",
             "merge it when the freeze is over; only a rollback to control may change now",
         )
 
 
-def _is_rollback(change: ExperimentChange) -> bool:
+def _is_rollback(change: ExperimentChange, known: Circumstances) -> bool:
     """A rollback takes traffic and copies from candidates, gives it to the same control, and changes nothing else."""
-    if change.kind != "changed" or change.before is None or change.after is None:
+    if change.kind != "changed" or known.around or any("/models/" in path for path in known.objects):
         return False
     return {one.aspect for one in change.differences} == {"traffic"} and not grows(change)
 
@@ -179,7 +176,7 @@ def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Prob
             if refused and (edit.author, kind) not in said:
                 said.add((edit.author, kind))
                 where = f"in {short(edit.commit)}" if edit.commit else "what is not committed yet"
-                yield _problem(change, "PS703", (), f"{where}: {refused}", "let one of them author the change")
+                yield change.problem("PS703", (), f"{where}: {refused}", "let one of them author the change")
 
 
 def _control(change: ExperimentChange, after: Side) -> Iterator[Problem]:
@@ -189,8 +186,7 @@ def _control(change: ExperimentChange, after: Side) -> Iterator[Problem]:
         one.name for one in change.before.experiment.candidates if one.traffic or _copied(change.before, one.name)
     ]
     if running and change.before.experiment.control.traffic:
-        yield _problem(
-            change,
+        yield change.problem(
             "PS704",
             ("spec", "control"),
             f"control becomes {after.experiment.control.name} while {', '.join(running)} gets requests beside "
@@ -203,20 +199,6 @@ def _copied(side: Side, name: str) -> bool:
     return side.experiment.shadow is not None and side.experiment.shadow.variant == name
 
 
-def _removed(change: ExperimentChange, after: Side) -> Iterator[Problem]:
-    kept = {variant.name for variant in after.experiment.variants}
-    for variant in change.before.experiment.variants if change.before else ():
-        if variant.name not in kept and variant.traffic and change.kind != "renamed":
-            yield _problem(
-                change,
-                "PS705",
-                ("spec", "variants"),
-                f"{variant.name} is removed while it gets {variant.traffic} % of the requests, which fail if its "
-                "InferenceService goes before every gateway has let go of it",
-                f"set its traffic to 0 first, and remove {variant.name} in a later change",
-            )
-
-
 def _replaced(change: ExperimentChange, after: Side) -> Iterator[Problem]:
     """What was measured of a model says nothing about another one that takes its place."""
     before = {one.name: one for one in change.before.experiment.variants} if change.before else {}
@@ -225,8 +207,7 @@ def _replaced(change: ExperimentChange, after: Side) -> Iterator[Problem]:
         if old is None or not (variant.traffic and old.traffic):
             continue
         if old.model != variant.model:
-            yield _problem(
-                change,
+            yield change.problem(
                 "PS709",
                 ("spec", "variants", variant.name),
                 f"{variant.name} gets another model under {variant.traffic} % of the requests: they reach it as soon "
@@ -236,26 +217,9 @@ def _replaced(change: ExperimentChange, after: Side) -> Iterator[Problem]:
             )
 
 
-def _cold(change: ExperimentChange, after: Side) -> Iterator[Problem]:
-    """A variant that nobody has loaded yet cannot answer."""
-    before = _shares(change.before.experiment) if change.before and change.kind != "renamed" else {}
-    for variant in after.experiment.variants if before else ():
-        if variant.name not in before and variant.traffic:
-            yield _problem(
-                change,
-                "PS710",
-                ("spec", "traffic", variant.name),
-                f"{variant.name} is new and gets {variant.traffic} % of the requests, which fail until its model is "
-                "loaded unless the route waits for it, as Argo CD's waves do",
-                f"add {variant.name} at 0 % first, and give it traffic in a later change",
-                WARNING,
-            )
-
-
 def _forgotten(change: ExperimentChange, evidence: Evidence) -> Iterator[Problem]:
     if evidence == "lost":
-        yield _problem(
-            change,
+        yield change.problem(
             "PS711",
             ("metadata", "name"),
             f"the evidence on {change.former} is deleted: nothing that was observed before counts any more",
@@ -270,7 +234,7 @@ def _largest(change: ExperimentChange, after: Side) -> Iterator[Problem]:
     shares = [(one.name, one.traffic) for one in _candidates(change, after)]
     for name, reason in limits.excess(_policy(change).largest_step, before, shares):
         fix = f"take smaller steps: at most {before.get(name, 0) + largest} % now"
-        yield _problem(change, "PS701", ("spec", "traffic", name), reason, fix)
+        yield change.problem("PS701", ("spec", "traffic", name), reason, fix)
 
 
 def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[Problem]:
@@ -287,8 +251,7 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
     if following is None or not is_at(after.experiment, following):
         step = _shown(dict(following.traffic), following.shadow) if following else "none: the last one is taken"
         found.append(
-            _problem(
-                change,
+            change.problem(
                 "PS706",
                 path,
                 f"{_shown(_shares(after.experiment), _copies(after.experiment))} is not the next step of the declared "
@@ -298,8 +261,7 @@ def _step(change: ExperimentChange, after: Side, known: Circumstances) -> list[P
         )
     if where.opens_at is not None and where.where in {"stage", "bake"} and known.now < where.opens_at:
         found.append(
-            _problem(
-                change,
+            change.problem(
                 "PS707",
                 path,
                 where.too_short + (f" by the rollout{was}" if was else ""),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -463,6 +464,67 @@ def test_hooks_see_what_is_committed(ours: Repository) -> None:
     assert told(ours, "%(trailers:key=Ticket,valueonly)").strip() == "7"
 
 
+GUARD = 'echo "$(basename "$0") $(git symbolic-ref --short HEAD)" >>"{0}/seen"; test ! -e "{0}/guarded"'
+OLD_GIT = """
+import os, sys
+words = sys.argv[1:]
+aliased = any(word.startswith("alias.hook=") for word in words)
+if "hook" in words and not aliased:
+    sys.exit("git: 'hook' is not a git command. See 'git --help'.")
+words = [word.replace("alias.hook=", "alias.old=") if word != "hook" else "old" for word in words]
+os.execv("{0}", ["git", *words])
+"""
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["git hook run", "before git 2.36"])
+def test_hooks_see_the_branch(ours: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+    """A guard of branches refuses, as it does `git commit`; and nothing but a hook has seen the branch move."""
+    if old:
+        program = tmp_path / "bin/git"
+        program.parent.mkdir()
+        program.write_text(f"#!{sys.executable}{OLD_GIT.format(shutil.which('git'))}")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for name in ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"):
+        hook(ours.root / ".git/hooks", name, GUARD.format(tmp_path))
+    shift(ours, 40)
+    (tmp_path / "guarded").touch()
+    before = git(ours.root, "rev-parse", "main")
+    assert refusal(ours).startswith("the commit was refused, and nothing was changed; mend that, or ask who wrote")
+    assert git(ours.root, "rev-parse", "main") == before
+    (tmp_path / "guarded").unlink()
+    send(ours)
+    assert (tmp_path / "seen").read_text().splitlines() == [
+        "pre-commit main",
+        "pre-commit main",
+        "prepare-commit-msg main",
+        "commit-msg main",
+        "post-commit ",
+    ]
+
+
+@pytest.mark.parametrize("scope", ["work tree", "branch"])
+def test_configuration_of_the_work_tree_and_of_the_branch(
+    ours: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    hook(tmp_path / "hooks", "pre-commit", f'touch "{tmp_path}/ran"')
+    if scope == "branch":
+        file = ours.root / ".git/for-main"
+        git(ours.root, "config", "includeIf.onbranch:main.path", "for-main")
+        place: tuple[str, ...] = ("--file", str(file))
+    else:
+        git(ours.root, "config", "extensions.worktreeConfig", "true")
+        place = ("--worktree",)
+    git(ours.root, "config", *place, "core.hooksPath", str(tmp_path / "hooks"))
+    git(ours.root, "config", *place, "user.email", "here@example.com")
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{name}_EMAIL")
+    shift(ours, 40)
+    send(ours)
+    assert told(ours, "%ae %ce") == "here@example.com here@example.com"
+    assert (tmp_path / "ran").exists()
+
+
 def test_a_hook_that_changes_the_commit(ours: Repository) -> None:
     hook(ours.root / ".git/hooks", "pre-commit", f"echo '# formatted' >>{ROUTE}; git add {ROUTE}")
     shift(ours, 40)
@@ -610,17 +672,55 @@ def test_a_branch_name_that_is_none(ours: Repository, branch: str) -> None:
 # Locks.
 
 
-def test_a_lock_that_another_git_left(ours: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("push", [False, True])
+def test_a_lock_that_another_git_left(ours: Repository, monkeypatch: pytest.MonkeyPatch, push: bool) -> None:
+    """It is seen before anything is done that it could cut short."""
     monkeypatch.setattr("generator.publishing.checkout._PATIENCE", 0.1)
     lock = ours.root / ".git/index.lock"
     lock.write_bytes(b"")
     shift(ours, 40)
+    before = git(ours.root, "ls-remote", "origin"), state(ours)
     with pytest.raises(PenstockError, match=r"another git holds .*index.lock; let it finish or, if none runs, delete"):
-        send(ours)
-    assert told(ours, "%s") != "production/recommendation-model: v2 20 → 40 %"
+        send(ours, push=push)
+    assert (git(ours.root, "ls-remote", "origin"), state(ours)) == before
     lock.unlink()
-    send(ours)
+    send(ours, push=push)
     assert status(ours) == ""
+
+
+def test_a_lock_that_comes_while_it_is_pushed(ours: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generator.publishing.checkout._PATIENCE", 0.1)
+    hook(ours.root / ".git/hooks", "pre-push", f"touch {ours.root}/.git/index.lock")
+    shift(ours, 40)
+    with pytest.raises(PenstockError, match=r"another git holds .*\nThe commit is at origin/main already, and stays"):
+        send(ours, push=True)
+    assert "20 → 40 %" in git(ours.root, "log", "--format=%s", "-1", "refs/remotes/origin/main")
+    (ours.root / ".git/index.lock").unlink()
+    (ours.root / ".git/hooks/pre-push").unlink()
+    send(ours, push=True)
+    assert status(ours) == ""
+    assert git(ours.root, "rev-parse", "main") == git(ours.root, "rev-parse", "origin/main")
+
+
+@pytest.mark.parametrize(
+    ("body", "kept", "trailers"),
+    [
+        ("Why.\n\nCo-authored-by: A B <a@b>\nSigned-off-by: C <c@d>", "Why.", {"Co-authored-by", "Signed-off-by"}),
+        ("Signed-off-by: C <c@d>", "", {"Signed-off-by"}),
+        ("Why.\nSigned-off-by: C <c@d>", "Signed-off-by: C <c@d>", set()),
+        ("Why.\n\nPenstock-Verdict: promote\nSigned-off-by: C <c@d>", "Penstock-Verdict: promote", set()),
+        ("Why.\n\nargocd-reference-commit-sha: 12345", "argocd-reference-commit-sha", set()),
+    ],
+)
+def test_own_trailers_are_trailers_and_forged_ones_are_text(
+    ours: Repository, body: str, kept: str, trailers: set[str]
+) -> None:
+    shift(ours, 40)
+    send(ours, said=Message(f"Go on.\n\n{body}"))
+    read = told(ours, "%(trailers:only,unfold)").splitlines()
+    assert {line.partition(":")[0] for line in read if not line.startswith("Penstock-")} == trailers
+    assert not [line for line in read if line.startswith("Penstock-Verdict")]
+    assert kept in told(ours, "%b")
 
 
 @pytest.mark.parametrize(

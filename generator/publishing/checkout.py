@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MARK = b"held by penstock publish\n"
 _OWN = "penstock"  # a folder of ours in the git folder: journal, drafts of indexes
 _PATIENCE = 5.0  # seconds that another git may keep the index
+_LOOK = 0.05
 _STALE = 1.0  # seconds after which a lock of a ref, held for microseconds by a git that lives, is a dead one's
 _UNDER_WAY = {
     "MERGE_HEAD": "merge",
@@ -84,6 +85,22 @@ def refuse_unfinished(place: Checkout) -> None:
                 f"a {what} is under way in {place.top}; finish it, or give it up with `git {what} --abort`, then run "
                 "the command again"
             )
+
+
+def refuse_locked(place: Checkout) -> None:
+    """Raise CheckoutError if another git keeps the index, before anything has happened that a lock could cut short."""
+    lock = f"{place.folder}/index.lock"
+    deadline = time.monotonic() + _PATIENCE
+    while os.path.lexists(lock):
+        if time.monotonic() > deadline:
+            raise _locked(lock)
+        time.sleep(_LOOK)
+
+
+def _locked(lock: str) -> CheckoutError:
+    return CheckoutError(
+        f"another git holds {lock}; let it finish or, if none runs, delete that file, then run the command again"
+    )
 
 
 def holding(place: Checkout, ref: str) -> str:
@@ -303,11 +320,8 @@ def _index_lock(place: Checkout, own: str) -> Iterator[None]:
             break
         except FileExistsError:
             if time.monotonic() > deadline:
-                raise CheckoutError(
-                    f"another git holds {lock}; let it finish or, if none runs, delete that file, then run the "
-                    "command again: it finishes what is left"
-                ) from None
-            time.sleep(0.05)
+                raise _locked(lock) from None
+            time.sleep(_LOOK)
     try:
         yield
     finally:

@@ -23,6 +23,8 @@ Trailers = tuple[tuple[str, str], ...]
 EVIDENCE = "evidence"
 """What a move says of an experiment of which nothing but evidence changes."""
 
+_RESERVED = ("penstock-", "argocd-reference-")
+_TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): *(\S.*)")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _SPECIAL = re.compile(r'[][()<>@,:;."\\]')
 _SCP = re.compile(r"(?:[^@/:\s]+@)?([A-Za-z0-9][A-Za-z0-9.-]*):([^/:\s][^:\s]*)")
@@ -70,7 +72,8 @@ def compose(environment: str, moves: tuple[Move, ...], message: Message, referen
         subject = words[0] if len(words) == 1 else f"{environment}: publish {len(words)} experiments"
         words = words if len(words) > 1 else []
     words = [one for one in words if one != subject]
-    trailers = [*_trailers(environment, moves), *message.trailers, *(_references(reference) if reference else ())]
+    body, own = _parted(body)
+    trailers = [*_trailers(environment, moves), *message.trailers, *(_references(reference) if reference else ()), *own]
     paragraphs = [
         _line(subject),
         "\n".join(words),
@@ -78,6 +81,14 @@ def compose(environment: str, moves: tuple[Move, ...], message: Message, referen
         "\n".join(f"{_key(key)}: {_line(value)}" for key, value in trailers),
     ]
     return "\n\n".join(filter(None, paragraphs)) + "\n"
+
+
+def _parted(body: str) -> tuple[str, list[tuple[str, str]]]:
+    """Part the trailers that end a text from it; a paragraph with one that only Penstock may write is text."""
+    rest, _, last = f"\n\n{body.strip()}".rpartition("\n\n")
+    found = [_TRAILER.fullmatch(line) for line in last.splitlines()]
+    own = [(match[1], match[2]) for match in found if match and not match[1].lower().startswith(_RESERVED)]
+    return (rest, own) if own and len(own) == len(found) else (body, [])
 
 
 def sentence(environment: str, move: Move) -> str:

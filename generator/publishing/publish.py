@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from generator.publishing.checkout import Checkout
     from generator.publishing.publication import Draft, Judge, Revision
+    from generator.publishing.workshop import Workshop
 
 _ROUNDS = 20
 _PAUSE = 0.1  # seconds, at most, for each round that was lost
@@ -117,6 +118,7 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
     line = _line(place, target, remote.of(place.top, target) if push else "")
     with ExitStack() as stack:
         own = stack.enter_context(checkout.alone(place, (line.ref, line.tracking)))
+        _refuse_held(place, line)
         shop = stack.enter_context(workshop.beside(place, own))
         lost = ""
         for round_ in range(_ROUNDS):
@@ -134,7 +136,7 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
             done = _drafted(target, draft, text)
             if dry_run:
                 return done._replace(draft=shop.rehearse(text, tip) if course and draft.files else "")
-            commit = shop.commit(text) if draft.files else tip
+            commit = _committed(shop, job.place, line, text, tip) if draft.files else tip
             done = done._replace(commit=commit if draft.files else "")
             if push and commit != seen:
                 with _keeping(own, place, done.commit):
@@ -145,13 +147,21 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
                     _pause(round_)
                     continue
                 done = done._replace(pushed=True)
-            if _follow(job, draft, own, line, local, commit):
-                return done
+            with _telling(done, line):
+                if _follow(job, draft, own, line, local, commit):
+                    return done
             if push:
                 return done._replace(notes=(*done.notes, line.behind))
             _pause(round_)
         with _keeping(own, place, lost):
             raise PublishError(f"{target} moved {_ROUNDS} times while this ran; run the command again")
+
+
+def _committed(shop: Workshop, place: Checkout, line: _Line, text: str, tip: str) -> str:
+    """Make the commit, unless the user's index could not be brought along to it."""
+    if line.current:
+        checkout.refuse_locked(place)
+    return shop.commit(text, line.ref, tip)
 
 
 def _drafted(target: str, draft: Draft, text: str) -> Published:
@@ -184,14 +194,20 @@ def _line(place: Checkout, target: str, server: str) -> _Line:
     ref = upstream = f"refs/heads/{target}"
     if target == place.branch:
         checkout.refuse_unfinished(place)
-    elif other := checkout.holding(place, ref):
-        raise PublishError(f"the branch {target} is checked out in {other}; run this there, or name another branch")
     if server:
         own = git.attempt(place.top, "config", "--get", f"branch.{target}.remote").out.decode(errors="replace").strip()
         merge = os.fsdecode(git.attempt(place.top, "config", "--get", f"branch.{target}.merge").out).strip()
         upstream = merge if own == server and merge.startswith("refs/heads/") else ref
     tracking = f"refs/remotes/{server or 'origin'}/{upstream.removeprefix('refs/heads/')}"
     return _Line(target, ref, server, upstream, tracking, target == place.branch)
+
+
+def _refuse_held(place: Checkout, line: _Line) -> None:
+    """Raise PublishError if another work tree stands on the branch; what a killed run left is gone by now."""
+    if not line.current and (other := checkout.holding(place, line.ref)):
+        raise PublishError(
+            f"the branch {line.target} is checked out in {other}; run this there, or name another branch"
+        )
 
 
 def _tip(place: Checkout, line: _Line, local: str, seen: str, start: str) -> str:
@@ -268,6 +284,17 @@ def _keeping(own: str, place: Checkout, commit: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _telling(done: Published, line: _Line) -> Iterator[None]:
+    """If this fails, tell also what has happened already."""
+    try:
+        yield
+    except PenstockError as error:
+        if not done.pushed:
+            raise
+        raise type(error)(f"{error}\nThe commit is at {line.name(at_server=True)} already, and stays there.") from error
+
+
 def _elsewhere(job: Job, said: Message, repository: str, branch: str, *, dry_run: bool) -> Published:
     """Publish to another repository: what is committed here, so that its commit can be named there."""
     place = job.place
@@ -282,12 +309,13 @@ def _elsewhere(job: Job, said: Message, repository: str, branch: str, *, dry_run
         history = _known(job, f"{target} of that repository")
         for round_ in range(_ROUNDS):
             seen = remote.tip(shop.top, "origin", ref)
-            draft = drafted(job, shop, seen or _commit(shop.top, "refs/remotes/origin/HEAD"), history)
+            tip = seen or _commit(shop.top, "refs/remotes/origin/HEAD")
+            draft = drafted(job, shop, tip, history)
             text = message.compose(job.environment, draft.moves, said, _reference(place))
             done = _drafted(target, draft, text)
             if dry_run or not draft.files:
                 return done
-            commit = shop.commit(text)
+            commit = shop.commit(text, ref, tip)
             if remote.push(shop.top, "origin", commit, ref, seen) == "landed":
                 return done._replace(commit=commit, pushed=True)
             _pause(round_)

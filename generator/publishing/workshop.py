@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator.problems import PenstockError
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 _AS_STORED = ("core.autocrlf=false", "core.eol=lf", "core.sparseCheckout=false", "core.fsmonitor=false")
 # What is added follows the user's rules for line ends, but warns of none; no clean-up starts behind our back.
 _AS_CONFIGURED = ("core.safecrlf=false", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
-_HINTS = (
-    ("empty ident name", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
-    ("tell me who you are", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
-    ("auto-detect email", "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"),
-    ("failed to write commit object", "signing is configured (commit.gpgsign), but fails: mend the key that git names"),
-)
+_WHO = "tell git who you are: `git config user.name NAME` and `git config user.email ADDRESS`"
+_UNSIGNED = "signing is configured (commit.gpgsign), but fails: mend the key that git names"
+_NOBODY = ("empty ident name", "tell me who you are", "auto-detect email")
 
 
 class CommitError(PenstockError):
@@ -74,24 +71,53 @@ class Workshop(NamedTuple):
         command = ("commit-tree", "--no-gpg-sign", "-p", tip, "-F", "-", tree)
         return git.run(self.top, *command, data=message.encode(), extra=nobody).decode().strip()
 
-    def commit(self, message: str) -> str:
-        """Commit what is staged, with the user's hooks, identity and signing; CommitError if they refuse."""
+    def commit(self, message: str, ref: str, tip: str) -> str:
+        """Commit what is staged upon `tip`, with the user's hooks, identity and signing; CommitError if they refuse.
+
+        They see a HEAD that stands on the branch `ref`, as in `git commit`, for they may ask which one it is, and so
+        may conditions of the configuration. But the branch is not moved yet.
+        """
         wanted = git.line(self.top, "write-tree")
-        options = (*_options(_AS_CONFIGURED), "-c", "i18n.commitEncoding=UTF-8", *self.settings)
-        done = git.attempt(self.top, *options, "commit", "-q", "--cleanup=whitespace", "-F", "-", data=message.encode())
-        if done.status:
-            said = [line.rstrip() for line in [*done.err.splitlines(), *done.out.decode(errors="replace").splitlines()]]
-            hint = next((hint for sign, hint in _HINTS if sign in done.err), "mend that, or ask who wrote the hook")
-            lines = "\n".join(f"    {printable(line)}" for line in said if line)
-            raise CommitError(f"the commit was refused, and nothing was changed; {hint}:\n{lines}")
-        commit = git.line(self.top, "rev-parse", "HEAD")
-        if git.line(self.top, "rev-parse", f"{commit}^{{tree}}") != wanted:
-            changed = git.line(self.top, "diff", "--name-only", "--no-renames", wanted, commit, "--").split("\n")
+        git.run(self.top, "symbolic-ref", "HEAD", ref)
+        file = git.line(self.top, "rev-parse", "--path-format=absolute", "--git-path", "COMMIT_EDITMSG")
+        with open(file, "w", encoding="utf-8") as text:
+            text.write(message)
+        for hook in (("pre-commit",), ("prepare-commit-msg", file, "message"), ("commit-msg", file)):
+            _heard(self._hook(*hook), "mend that, or ask who wrote the hook")
+        tree = git.line(self.top, "write-tree")
+        if tree != wanted:
+            changed = git.line(self.top, "diff", "--name-only", "--no-renames", wanted, tree, "--").split("\n")
             raise CommitError(
                 f"a hook changed what was to be committed ({printable(', '.join(changed))}), so it is no longer what "
                 "was rendered; nothing was published: let that hook leave `environments` alone"
             )
+        with open(file, "rb") as written:
+            data = git.run(self.top, "stripspace", data=written.read())
+        if not data:
+            raise CommitError("a hook left no message to commit with, and nothing was changed; ask who wrote the hook")
+        options = ("-c", "i18n.commitEncoding=UTF-8", *self.settings)
+        signed = git.attempt(self.top, "config", "--type=bool", "--get", "commit.gpgsign").out == b"true\n"
+        upon = (*(("-S",) if signed else ()), *(("-p", tip) if tip else ()))
+        done = git.attempt(self.top, *options, "commit-tree", *upon, "-F", "-", wanted, data=data)
+        nobody = any(sign in done.err for sign in _NOBODY)
+        _heard(done, _WHO if nobody else _UNSIGNED if signed else "mend that")
+        commit = done.out.decode().strip()
+        git.run(self.top, "update-ref", "--no-deref", "HEAD", commit)
+        self._hook("post-commit")
         return commit
+
+    def _hook(self, name: str, *arguments: str) -> git.Finished:
+        # As git-commit(1) has it, with nobody there to edit.
+        index = git.line(self.top, "rev-parse", "--path-format=absolute", "--git-path", "index")
+        extra = {"GIT_INDEX_FILE": index, "GIT_EDITOR": ":"}
+        return git.hook(self.top, (*_options(_AS_CONFIGURED), *self.settings), name, *arguments, extra=extra)
+
+
+def _heard(done: git.Finished, remedy: str) -> None:
+    if done.status:
+        said = [line.rstrip() for line in [*done.err.splitlines(), *done.out.decode(errors="replace").splitlines()]]
+        lines = "\n".join(f"    {printable(line)}" for line in said if line)
+        raise CommitError(f"the commit was refused, and nothing was changed; {remedy}:\n{lines}")
 
 
 @contextmanager
@@ -101,7 +127,7 @@ def beside(place: Checkout, own: str) -> Iterator[Workshop]:
         administration = f"{place.common}/worktrees/{os.path.basename(folder)}"
         checkout.note(own, administration)
         try:
-            _administer(administration, folder, own, place.head)
+            _administer(administration, folder, own, place)
             yield Workshop(folder, _hooks(place.top))
         finally:
             shutil.rmtree(administration, ignore_errors=True)
@@ -126,20 +152,29 @@ def _folder(own: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _administer(administration: str, folder: str, own: str, commit: str) -> None:
+def _administer(administration: str, folder: str, own: str, place: Checkout) -> None:
     """Make what `git worktree add --detach --no-checkout` makes (gitrepository-layout(5), "worktrees"), but at once.
 
     Git itself begins with a HEAD that names no commit; killed then, it leaves what `git fsck` calls an error.
     """
     draft = f"{own}/worktree"
     os.mkdir(draft)
-    for name, text in (("gitdir", f"{folder}/.git"), ("commondir", "../.."), ("HEAD", commit)):
+    for name, text in (("gitdir", f"{folder}/.git"), ("commondir", "../.."), ("HEAD", place.head)):
         with open(f"{draft}/{name}", "wb") as file:
             file.write(os.fsencode(f"{text}\n"))
+    _configure(f"{draft}/config.worktree", place)
     with open(f"{folder}/.git", "wb") as file:
         file.write(os.fsencode(f"gitdir: {administration}\n"))
     os.makedirs(os.path.dirname(administration), exist_ok=True)
     os.rename(draft, administration)
+
+
+def _configure(file: str, place: Checkout) -> None:
+    """Take over what is configured for the user's work tree only (git-worktree(1)), less its place and shape."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(f"{place.folder}/config.worktree", file)
+        for key in ("core.bare", "core.worktree", "core.sparseCheckout", "core.sparseCheckoutCone", "index.sparse"):
+            git.attempt(place.top, "config", "--file", file, "--unset-all", key)
 
 
 def _hooks(top: str) -> tuple[str, ...]:

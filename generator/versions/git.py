@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import IO, Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
@@ -205,6 +206,21 @@ def line(root: str, *arguments: str) -> str:
 def attempt(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> Finished:
     """Run git for callers to whom its exit status is an answer; GitError only if git cannot be run at all."""
     return _finished(_started(root, arguments, extra or {}), data)
+
+
+def hook(root: str, options: Sequence[str], name: str, *arguments: str, extra: Mapping[str, str]) -> Finished:
+    """Run a hook of the user's, if there is one, as git itself would (githooks(5)); `options` are those of git(1).
+
+    Git before 2.36 has no command for it. What it then runs is a file, with a shell if that names no interpreter.
+    """
+    done = attempt(root, *options, "hook", "run", "--ignore-missing", name, "--", *arguments, extra=extra)
+    if "'hook' is not a git command" not in done.err:
+        return done
+    path = line(root, *options, "rev-parse", "--path-format=absolute", "--git-path", f"hooks/{name}")
+    if not os.access(path, os.X_OK):
+        return Finished(0, b"", "")
+    words = " ".join(map(shlex.quote, (path, *arguments)))
+    return attempt(root, *options, "-c", f"alias.hook=!{words} #", "hook", extra=extra)
 
 
 def later(root: str, *arguments: str, data: bytes = b"", answers: Collection[int] = (0,)) -> Callable[[], bytes]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
+from repositories import Repository, production
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from repositories import Repository
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github/action"
@@ -106,24 +107,36 @@ def forge() -> Iterator[tuple[Forge, str]]:
     server.server_close()
 
 
-@pytest.fixture
-def request_(repository: Repository, tmp_path: Path) -> Repository:
+@pytest.fixture(scope="module")
+def requested(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """A pull request that changes traffic, checked out as the runner does it: as its merge into main."""
-    repository.penstock("render")
-    git(repository, "init", "-q", "-b", "main")
-    commit(repository, "before")
-    git(repository, "switch", "-qc", "change")
-    with repository.experiment() as document:
-        document["spec"]["traffic"] = {"v1": 50, "v2": 50}
-    repository.penstock("render")
-    commit(repository, "change")
-    git(repository, "switch", "-q", "main")
-    (repository.root / "README").write_text("main went on\n")
-    commit(repository, "main went on")
-    git(repository, "switch", "-q", "--detach")
-    git(repository, "merge", "-q", "--no-ff", "-m", "merge", "change")
+
+    @cache
+    def made() -> Path:
+        repository = production(tmp_path_factory.mktemp("requested"))
+        repository.penstock("render")
+        git(repository, "init", "-q", "-b", "main")
+        commit(repository, "before")
+        git(repository, "switch", "-qc", "change")
+        with repository.experiment() as document:
+            document["spec"]["traffic"] = {"v1": 50, "v2": 50}
+        repository.penstock("render")
+        commit(repository, "change")
+        git(repository, "switch", "-q", "main")
+        (repository.root / "README").write_text("main went on\n")
+        commit(repository, "main went on")
+        git(repository, "switch", "-q", "--detach")
+        git(repository, "merge", "-q", "--no-ff", "-m", "merge", "change")
+        return repository.root
+
+    return made
+
+
+@pytest.fixture
+def request_(requested: Callable[[], Path], tmp_path: Path) -> Repository:
+    """The pull request, to be changed."""
     says(tmp_path, "More requests reach v2.\n", 0)
-    return repository
+    return Repository(shutil.copytree(requested(), tmp_path / "repository", symlinks=True))
 
 
 def git(repository: Repository, *arguments: str) -> str:

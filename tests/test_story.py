@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from generator.evidence import distributions, examine, subject
 from generator.reports import charts, page, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from browser import Browser
 
@@ -48,17 +49,27 @@ def told(history: History, *options: str) -> str:
     return done.stdout
 
 
-def story(name: str, root: Path) -> History:
-    truth, hours = STORIES[name]
-    made = three(root) if name == "three" else ramp(root)
-    count(made, truth, hours)
-    return made
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], History]:
+    """Return a story by its name, made when it is first asked for; tests read it, and change nothing of it."""
+
+    @cache
+    def story(name: str) -> History:
+        truth, hours = STORIES[name]
+        root = tmp_path_factory.mktemp(name)
+        made = three(root) if name == "three" else ramp(root)
+        count(made, truth, hours)
+        return made
+
+    return story
 
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("name", STORIES)
-def test_the_digest_is_as_committed(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    found = told(story(name, tmp_path / "repository"), "-o", "markdown")
+def test_the_digest_is_as_committed(
+    name: str, stories: Callable[[str], History], request: pytest.FixtureRequest
+) -> None:
+    found = told(stories(name), "-o", "markdown")
     found = re.sub(r"`[0-9a-f]{12}`", "`<commit>`", found)
     file = GOLDEN / f"{name}.md"
     if request.config.getoption("--update"):
@@ -101,8 +112,8 @@ class Page(HTMLParser):
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("name", STORIES)
-def test_the_page_is_whole_alone_and_the_same_each_time(name: str, tmp_path: Path) -> None:
-    history = story(name, tmp_path / "repository")
+def test_the_page_is_whole_alone_and_the_same_each_time(name: str, stories: Callable[[str], History]) -> None:
+    history = stories(name)
     text = told(history)
     assert told(history) == text
     read = Page(text)
@@ -122,8 +133,8 @@ def test_the_page_is_whole_alone_and_the_same_each_time(name: str, tmp_path: Pat
 
 
 @pytest.mark.needs("git")
-def test_the_page_tells_the_verdict_its_numbers_and_its_history(tmp_path: Path) -> None:
-    text = Page(told(story("better", tmp_path / "repository"))).text
+def test_the_page_tells_the_verdict_its_numbers_and_its_history(stories: Callable[[str], History]) -> None:
+    text = Page(told(stories("better"))).text
     assert "Promote v2 v2 may take over: click-through is better: " in text
     assert "Try v2" in text
     assert "v2 gets 50 %" in text
@@ -133,7 +144,7 @@ def test_the_page_tells_the_verdict_its_numbers_and_its_history(tmp_path: Path) 
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
-def test_nothing_that_others_wrote_breaks_out(attack: str, tmp_path: Path) -> None:
+def test_nothing_that_others_wrote_breaks_out(attack: str, harmless: Callable[[], set[str]], tmp_path: Path) -> None:
     history = ramp(tmp_path / "repository", steps=((0, 20),), hypothesis=attack.replace("\u202e", ""))
     with history.experiment() as document:
         document["spec"]["traffic"] = {"v1": 70, "v2": 30}
@@ -141,8 +152,7 @@ def test_nothing_that_others_wrote_breaks_out(attack: str, tmp_path: Path) -> No
     history.commit(f"x {attack}")
     count(history, SAME, 6, looks=2)
     read = Page(told(history))
-    known = {tag for tag, _ in Page(told(plain(tmp_path))).elements}
-    assert {tag for tag, _ in read.elements} == known
+    assert {tag for tag, _ in read.elements} == harmless()
     markdown = told(history, "-o", "markdown")
     outside = re.sub(r"`[^`\n]*`", "", markdown)
     assert not re.search(r"<(?!/?(details|summary|sub)>)", outside)
@@ -150,10 +160,17 @@ def test_nothing_that_others_wrote_breaks_out(attack: str, tmp_path: Path) -> No
     assert "](" not in outside
 
 
-def plain(folder: Path) -> History:
-    history = ramp(folder / "plain", steps=((0, 20), (3, 30)))
-    count(history, SAME, 6, looks=2)
-    return history
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], set[str]]:
+    """Return the elements of a page in which nobody wrote anything odd."""
+
+    @cache
+    def elements() -> set[str]:
+        history = ramp(tmp_path_factory.mktemp("plain"), steps=((0, 20), (3, 30)))
+        count(history, SAME, 6, looks=2)
+        return {tag for tag, _ in Page(told(history)).elements}
+
+    return elements
 
 
 @pytest.mark.needs("git")
@@ -194,9 +211,11 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.mark.needs("git", "chromium or google-chrome")
 @pytest.mark.parametrize("name", STORIES)
-def test_a_browser_shows_it_on_any_screen(name: str, chromium: Browser, tmp_path: Path) -> None:
+def test_a_browser_shows_it_on_any_screen(
+    name: str, stories: Callable[[str], History], chromium: Browser, tmp_path: Path
+) -> None:
     file = tmp_path / "report.html"
-    file.write_text(told(story(name, tmp_path / "repository")))
+    file.write_text(told(stories(name)))
     pictures = {}
     for width in (320, 390, 768, 1100, 1600):
         for scheme in ("light", "dark"):
@@ -211,12 +230,13 @@ def test_a_browser_shows_it_on_any_screen(name: str, chromium: Browser, tmp_path
 
 
 @pytest.mark.needs("git", "chromium or google-chrome")
-def test_histograms_of_many_buckets_fit_a_phone(chromium: Browser, tmp_path: Path) -> None:
+def test_histograms_of_many_buckets_fit_a_phone(
+    stories: Callable[[str], History], chromium: Browser, tmp_path: Path
+) -> None:
     bounds = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, math.inf)
     upto = {name: {bound: number**2 * pace for number, bound in enumerate(bounds)} for name, pace in PACES.items()}
     seen = tuple(distributions.describe("slow", "seconds", ["v1", "v2"], [upto, upto]))
-    history = story("early", tmp_path / "repository")
-    asked = subject.read(repository.take(str(history.root)), "production", EXPERIMENT)
+    asked = subject.read(repository.take(str(stories("early").root)), "production", EXPERIMENT)
     life = subject.life(asked.root, asked.environment, EXPERIMENT, "", BEGIN + 2 * HOUR)
     assert life is not None
     examined = examine.examine(asked.root, asked.experiment, asked.environment, life, BEGIN + 2 * HOUR, None)
@@ -242,10 +262,12 @@ CROWDED = """(() => {
 
 @pytest.mark.needs("git", "chromium or google-chrome")
 @pytest.mark.parametrize("name", ["better", "three"])
-def test_print_shows_what_is_folded_and_cuts_nothing_off(name: str, chromium: Browser, tmp_path: Path) -> None:
+def test_print_shows_what_is_folded_and_cuts_nothing_off(
+    name: str, stories: Callable[[str], History], chromium: Browser, tmp_path: Path
+) -> None:
     """But for the tables of each interval by time, which would take pages."""
     file = tmp_path / "report.html"
-    file.write_text(told(story(name, tmp_path / "repository")))
+    file.write_text(told(stories(name)))
     folded = "[...document.querySelectorAll('details:not(.long) table')].filter(one => one.checkVisibility()).length"
     chromium.show(file, 718)
     assert chromium.evaluate(folded) == 0

@@ -215,23 +215,26 @@ def test_retry_after_is_no_order_to_sleep_for_an_hour(monkeypatch: pytest.Monkey
     assert slept == [10.0, 10.0, 10.0]
 
 
-@pytest.mark.parametrize("pause", [0.05, 3.0])
+@pytest.mark.parametrize("pause", [0.05, 60.0])
 def test_a_slow_server_costs_no_more_than_the_timeout(pause: float) -> None:
+    """The answer would take 50 seconds or more."""
+    over = threading.Event()
+
     def drip(stand: Stand) -> None:
         stand.send_response(200)
         stand.send_header("Content-Length", "1000")
         stand.end_headers()
-        for _ in range(60):
-            time.sleep(pause)
+        while not over.wait(pause):
             stand.wfile.write(b" ")
-            if pause > 1:
-                break
 
     begun = time.monotonic()
     with standing(drip) as (url, _):
-        with pytest.raises(PrometheusError, match="did not answer within 1 s; raise"):
-            client(url, timeout=1).vector("up", 0)
-        assert time.monotonic() - begun < 2.5
+        try:
+            with pytest.raises(PrometheusError, match="did not answer within 1 s; raise"):
+                client(url, timeout=1).vector("up", 0)
+        finally:
+            over.set()
+        assert time.monotonic() - begun < 20
 
 
 def test_a_range_is_asked_for_in_pieces_of_six_hours() -> None:

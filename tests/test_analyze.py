@@ -77,7 +77,8 @@ def shop(folder: Path, pods: list[Pod], **simulated: Any) -> Iterator[Shop]:
         place = environment()
         place["spec"]["prometheus"] = {"url": f"http://{running.address}"}
         requests = {"metric": "shop_requests_total"}
-        history.put(Case(place, experiment(NAME, {"v1": 50, "v2": 50}, METRICS, requests=requests)))
+        analysis = {"settle": "2m"}
+        history.put(Case(place, experiment(NAME, {"v1": 50, "v2": 50}, METRICS, requests=requests, analysis=analysis)))
         history.clock = BEGIN - HOUR
         history.commit("begin")
         yield Shop(history, world)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from gitrepos import commit, start
+from repositories import ENVIRONMENT, EXPERIMENT
 
 from generator import names
+from generator.domain import interpret
 from generator.versions import revisions
 
 if TYPE_CHECKING:
@@ -242,3 +244,25 @@ def test_names_are_labels_and_no_two_are_alike() -> None:
     made = [names.delivery(*parts) for parts in itertools.product(words, words, ("models", "traffic", "monitoring"))]
     assert len(set(made)) == len(made)
     assert all(len(one) <= 63 for one in made)
+
+
+@pytest.mark.parametrize(
+    ("tool", "settings", "analysis", "settle"),
+    [
+        ("", {}, {}, 300),
+        ("argocd", {}, {}, 300),
+        ("flux", {}, {}, 180),
+        ("flux", {"interval": "10m"}, {}, 720),
+        ("flux", {}, {"settle": "45s"}, 45),
+    ],
+)
+def test_nothing_is_counted_until_a_commit_has_arrived(
+    repository: Repository, tool: str, settings: dict[str, str], analysis: dict[str, str], settle: int
+) -> None:
+    if tool:
+        declare(repository, tool, **settings)
+    with repository.experiment() as document:
+        document["spec"]["analysis"] = analysis
+    place = interpret.environment(str(repository.root), ENVIRONMENT)
+    read = interpret.experiment(str(repository.root), place.environment, place.document, EXPERIMENT, in_base=False)
+    assert read.experiment.analysis.settle == settle

@@ -37,7 +37,8 @@ RATES = {"ctr": 0.05, "errors": 0.005}
 def declared(**spec: Any) -> Experiment:
     """Return an experiment with other fields in its spec; None removes one."""
     case = recommendation()
-    case.experiment["spec"] |= {"metrics": METRICS, "rollout": {"steps": [10, 50, 100], "mode": "auto"}} | spec
+    rollout = {"steps": [10, 50, 100], "mode": "auto"}
+    case.experiment["spec"] |= {"metrics": METRICS, "rollout": rollout, "analysis": {"settle": "2m"}} | spec
     case.experiment["spec"] = {key: value for key, value in case.experiment["spec"].items() if value is not None}
     with holding(case) as repository:
         place = interpret.environment(str(repository.root), case.names[0])

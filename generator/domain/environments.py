@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from generator import kserve
 from generator.domain import metrics
 from generator.domain.model import (
+    ASKED,
     Authors,
     DashboardOutput,
     Environment,
@@ -149,7 +150,7 @@ def _gitops(spec: dict[str, Any]) -> GitOps:
         server=spec.get("server", "https://kubernetes.default.svc"),
         secret=spec.get("secret", ""),
         service_account=spec.get("serviceAccount", ""),
-        interval=seconds(spec.get("interval"), 60),
+        interval=seconds(spec.get("interval"), ASKED[spec["tool"]]),
     )
 
 

@@ -46,7 +46,7 @@ def read(document: Document, environment: Environment) -> tuple[Experiment | Non
             shadow=Shadow(shadow["variant"], shadow.get("percent", 100)) if shadow else None,
             requests=counted[0],
             metrics=counted[1],
-            analysis=_analysis(spec.get("analysis", {})),
+            analysis=_analysis(spec.get("analysis", {}), environment),
             rps=spec.get("rps"),
             rollout=rollouts.read(spec, variants, measured=bool(counted[1])),
         ),
@@ -183,13 +183,13 @@ def _build(name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[
     )
 
 
-def _analysis(spec: dict[str, Any]) -> Analysis:
+def _analysis(spec: dict[str, Any], environment: Environment) -> Analysis:
     return Analysis(
         assignment=spec.get("assignment", "perRequest"),
         design_effect=spec.get("designEffect"),
         bucket_label=spec.get("bucketLabel", ""),
         window=seconds(spec.get("window"), 600),
-        settle=seconds(spec.get("settle"), 120),
+        settle=seconds(spec.get("settle"), environment.arrival),
         minimum_duration=seconds(spec.get("minimumDuration"), 0),
     )
 

@@ -146,8 +146,13 @@ class Prometheus(NamedTuple):
     timeout: int
 
 
+# Seconds until Git is asked anew: ours for Flux, and Argo CD's own, jitter included (argo-cd:
+# docs/operator-manual/argocd-cm.yaml, timeout.reconciliation); a webhook may tell it earlier.
+ASKED = {"argocd": 180, "flux": 60}
+
+
 class GitOps(NamedTuple):
-    """What applies the manifests: `argocd` or `flux`, and where from. `interval` is in seconds.
+    """What applies the manifests: `argocd` or `flux`, and where from. Git is asked every `interval` seconds.
 
     Without `project` or `service_account` it gets one of its own.
     """
@@ -178,6 +183,14 @@ class Environment(NamedTuple):
     prometheus: Prometheus | None
     gitops: GitOps | None
     runtimes: dict[str, Runtime]
+
+    @property
+    def arrival(self) -> int:
+        """Seconds until requests follow a commit: until Git is asked, and two minutes to apply it and to route anew.
+
+        Without a tool declared, it may be any: as long as Argo CD takes.
+        """
+        return (self.gitops.interval if self.gitops else ASKED["argocd"]) + 120
 
 
 class Metric(NamedTuple):

@@ -45,7 +45,8 @@ def ramp(root: Path, steps: tuple[tuple[int, int], ...] = ((0, 10), (8, 30), (20
     """Return a repository whose candidate gets a percentage from some hours on."""
     made = History(root)
     case = recommendation()
-    case.experiment["spec"] |= {"metrics": METRICS, "rollout": {"steps": [percent for _, percent in steps]}, **spec}
+    rollout, analysis = {"steps": [percent for _, percent in steps]}, {"settle": "2m"}
+    case.experiment["spec"] |= {"metrics": METRICS, "rollout": rollout, "analysis": analysis, **spec}
     made.put(case)
     for number, (hour, percent) in enumerate(steps):
         with made.experiment() as document:
@@ -64,6 +65,7 @@ def three(root: Path) -> History:
         "control": names[0],
         "variants": {name: {"storageUri": f"gs://my-bucket/models/{name}"} for name in names},
         "traffic": dict(zip(names, (60, 20, 20), strict=True)),
+        "analysis": {"settle": "2m"},
         "metrics": METRICS | {"mean-latency": {"role": "guardrail", "use": "kserve/mean-latency", "margin": 0.2}},
     }
     case.experiment["spec"].pop("rollout", None)

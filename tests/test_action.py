@@ -228,7 +228,7 @@ def test_it_compares_with_what_the_request_merges_into(
         ({"GITHUB_REF": "refs/heads/change"}, older),
     ):
         act(request_, tmp_path, forge[1], **environment)
-        assert (tmp_path / "asked").read_text() == f"review --base={base} --head=HEAD -o markdown\n"
+        assert (tmp_path / "asked").read_text() == f"review --base={base} --head=HEAD -o markdown --limit=800000\n"
 
 
 @pytest.mark.parametrize("refusal", [401, 403, 404, 422])
@@ -333,6 +333,7 @@ def test_a_long_review_is_cut_for_the_comment_and_whole_in_the_summary(
     fences = [line for line in comment["body"].splitlines() if line.startswith("```")]
     assert len(fences) % 2 == 0
     assert review in done.summary
+    assert (tmp_path / "asked").read_text().endswith("-o markdown --limit=60000\n")
 
 
 def test_mistakes_are_marked_on_their_lines_and_fenced(

@@ -97,6 +97,22 @@ def test_what_does_not_fit_is_cut_least_important_first_and_said() -> None:
     assert "300 pictures, 300 tables" in markdown.document(found, 20_000)
 
 
+def test_changes_with_errors_keep_their_tables_longest_and_stand_in_their_order() -> None:
+    found = report("x" * 250, 30)
+    graded = [one._replace(gravest=("", "warning", "error")[number % 3]) for number, one in enumerate(found.reviews)]
+    for limit in (38_000, 33_000, 30_500):
+        cut = markdown.document(found._replace(reviews=tuple(graded)), limit)
+        kept = [next(one for one in graded if f"<code>{one.title}</code>" in fold) for fold in folds(cut)]
+        assert kept == sorted(kept, key=graded.index)
+        grades = [("error", "warning", "").index(one.gravest) for one in kept]
+        assert all(grades.count(grade) == 10 for grade in range(max(grades)))
+    assert len(kept) < 10
+
+
+def folds(written: str) -> list[str]:
+    return written.split("<details>")[1:]
+
+
 def test_nothing_is_said_of_nothing() -> None:
     assert (
         markdown.document(Report("a", "b", (), (), (), ())) == "### Penstock: nothing changes\n\n\nFrom `a` to `b`.\n"

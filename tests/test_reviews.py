@@ -105,6 +105,17 @@ def test_case_reads_as_committed(
         assert fresh == (HERE / case / name).read_text()
 
 
+def test_a_limit_is_of_markdown_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    moment, _ = play("two-experiments", root, monkeypatch)
+    between = ("-C", str(root), "--base", "HEAD~1", "--head", "HEAD", "--limit", "2000")
+    cut = run(monkeypatch, moment, "review", *between, "-o", "markdown")
+    assert len(cut.encode()) < 2100
+    assert "**Cut to fit 2,000 characters.** Left out: 2 pictures, 1 table." in cut
+    said = run(monkeypatch, moment, "review", *between, "-o", "json")
+    assert said.endswith("Error: --limit is of -o markdown only: the other forms are whole\nexit code 2\n")
+
+
 @pytest.mark.parametrize("case", ["traffic", "storage", "renamed", "added", "removed", "gateway", "soak-not-met"])
 def test_the_working_tree_reads_as_its_commit_will(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an earlier run has found the manifests right, so that nothing is built."""

@@ -20,11 +20,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MOST = 65_536  # characters of a comment on GitHub
-MOST_SUMMARY = 1_000_000  # bytes; a step's summary may have 1 MiB
+MOST_COMMENT = 60_000  # bytes of it for the review
+# A step's summary may have 1 MiB: these many bytes of the review, and these many characters, of four bytes at most, of
+# what the checks say.
+MOST_SUMMARY, MOST_CHECKS = 800_000, 50_000
 PAGE = 100
 TRIES = 4
 PATIENCE = 60  # seconds that the forge may ask for
-CUT = "\n\n*Cut here: it is longer than a comment may be. The summary of the workflow's run has all of it.*\n"
+CUT = "\n\n*Cut here: it is longer than a comment may be. The summary of the workflow's run has more of it.*\n"
+CUT_CHECKS = "\n\n*Cut here: `penstock validate` and `penstock render --check` print all.*\n"
 
 
 class ForgeError(Exception):
@@ -48,18 +52,19 @@ def main(program: str) -> int:
     event = _event()
     checks, status = _checks(program)
     between = (f"--base={_base(event)}", "--head=HEAD")
-    review = _penstock(program, "review", *between, "-o", "markdown")
+    review = _penstock(program, "review", *between, "-o", "markdown", f"--limit={MOST_SUMMARY}")
     if review.status in (0, 1):
         _say(_penstock(program, "review", *between, "-o", "github").out.rstrip("\n"))
     status = max(status, review.status)
     told = review.out or "The review could not be made; the log of the workflow's run says why.\n"
-    body = f"{marker()}\n{told}{checks}"
-    _append("GITHUB_STEP_SUMMARY", cut(body, MOST_SUMMARY // 4))
+    _append("GITHUB_STEP_SUMMARY", f"{marker()}\n{told}{cut(checks, MOST_CHECKS, CUT_CHECKS)}")
     _append("GITHUB_OUTPUT", f"status={status}\n")
     number = event.get("pull_request", {}).get("number")
     if number and os.environ.get("PENSTOCK_COMMENT", "true") == "true":
+        if len(told) > MOST_COMMENT:  # once more: only Penstock knows what matters least
+            told = _penstock(program, "review", *between, "-o", "markdown", f"--limit={MOST_COMMENT}").out
         try:
-            comment(int(number), cut(body, MOST))
+            comment(int(number), cut(f"{marker()}\n{told}{checks}", MOST))
         except ForgeError as error:
             _say(f"::warning::No comment: {_escaped(str(error))}. The summary of this run has the review.")
     return status
@@ -71,11 +76,11 @@ def marker() -> str:
     return f"<!-- penstock review: {' '.join(directory.split())} -->"
 
 
-def cut(text: str, most: int) -> str:
+def cut(text: str, most: int, note: str = CUT) -> str:
     """Shorten Markdown to a number of characters, at a line's end, and close what is open there."""
     if len(text) <= most:
         return text
-    kept = text[: most - len(CUT) - 200]
+    kept = text[: most - len(note) - 200]
     kept = kept[: kept.rfind("\n") + 1] or kept
     fence = ""
     for line in kept.splitlines():
@@ -86,7 +91,7 @@ def cut(text: str, most: int) -> str:
             fence = ticks
     closing = f"\n{fence}\n" if fence else ""
     depth = min(kept.count("<details") - kept.count("</details>"), 10)
-    return f"{kept}{closing}{chr(10) + '</details>' * depth if depth > 0 else ''}{CUT}"
+    return f"{kept}{closing}{chr(10) + '</details>' * depth if depth > 0 else ''}{note}"
 
 
 def comment(number: int, body: str) -> None:

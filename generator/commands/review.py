@@ -22,17 +22,26 @@ from generator.reviews import reviewing
     default="text",
     help="Form of the review; markdown is for a comment, github for annotations.",
 )
-def command(base: str, head: str, environments: tuple[str, ...], directory: str, output: str) -> None:
+@click.option(
+    "--limit",
+    type=click.IntRange(min=2000),
+    help="Most bytes of markdown; 60000 if left out, which a comment on GitHub takes. The least important is left out.",
+)
+def command(
+    base: str, head: str, environments: tuple[str, ...], directory: str, output: str, limit: int | None
+) -> None:
     """Say what a change does to users.
 
     Compares with the commit at which the change left its base. Exits with 1 if a policy is broken or a manifest is out
     of date, and with 3 if something could not be found out.
     """
+    if limit and output != "markdown":
+        raise click.UsageError("--limit is of -o markdown only: the other forms are whole")
     report = reviewing.report(repository.find(directory), base, head, environments, int(time.time()))
     if output == "markdown":
         from generator.reviews import markdown  # noqa: PLC0415 (start-up time: one form is needed)
 
-        click.echo(markdown.document(report), nl=False)
+        click.echo(markdown.document(report, limit or markdown.LIMIT), nl=False)
     else:
         from generator.reviews import printed  # noqa: PLC0415 (start-up time)
 

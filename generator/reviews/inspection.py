@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from generator import repository
 from generator.documents import load
 from generator.names import isvc, manifest_file
-from generator.problems import Place, Problem, ProblemsError
+from generator.problems import ERROR, WARNING, Place, Problem, ProblemsError
 from generator.repository import AREAS, environment_file, folder
 from generator.reviews import addresses, departures, meaning, outages, overlaps, restarts, reversal, review, transitions
 from generator.runs import run
@@ -114,10 +114,12 @@ class _Inspection:
             if found is None:
                 reviews.append(review.unreadable(one))
                 continue
+            earlier = len(self._problems)
             self._problems += found.problems
             # What means the same is told if its manifests are not as they were.
             if one.kind != "same" or found.stale or found.objects:
-                reviews.append(review.of_experiment(one, self._facts(one, found, same, past), self._today))
+                told = review.of_experiment(one, self._facts(one, found, same, past), self._today)
+                reviews.append(told._replace(gravest=_gravest(self._problems[earlier:])))
         return reviews
 
     def _fresh(self, changes: Iterable[ExperimentChange]) -> set[Key]:
@@ -291,6 +293,11 @@ def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> t
 
 def _names(change: ExperimentChange) -> Iterable[str]:
     return filter(None, dict.fromkeys((change.former, change.name)))
+
+
+def _gravest(problems: list[Problem]) -> str:
+    severities = {one.severity for one in problems}
+    return ERROR if ERROR in severities else WARNING if severities else ""
 
 
 def _is_readable(change: ExperimentChange) -> bool:

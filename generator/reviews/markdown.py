@@ -28,10 +28,14 @@ _NOTICE = 400  # bytes kept free for the sentence that says what was cut
 
 
 def document(report: Report, limit: int = LIMIT) -> str:
-    """Write a whole review of at most `limit` bytes: what does not fit is left out, the least important first."""
-    pictures = {one.title: _picture(one.picture) for one in report.reviews if one.picture}
-    tables = {one.title: _table(one) for one in report.reviews if one.rows}
-    sentences = {one.title: f"- **{code(one.title)}**: {words(one.sentence)}\n" for one in report.reviews}
+    """Write a whole review of at most `limit` bytes: what does not fit is left out, the least important first.
+
+    Pictures go before tables, and tables before sentences; of each, those of changes that are in order go first.
+    """
+    graver = [*sorted(report.reviews, key=lambda one: (one.gravest != ERROR, not one.gravest))]
+    pictures = {one.title: _picture(one.picture) for one in graver if one.picture}
+    tables = {one.title: _table(one) for one in graver if one.rows}
+    sentences = {one.title: f"- **{code(one.title)}**: {words(one.sentence)}\n" for one in graver}
     found = [*sorted(report.problems, key=lambda one: one.severity != ERROR)]
     problems = {str(number): _problem(one) for number, one in enumerate(found)}
     unknown = "".join(f"- could not be found out: {code(one)}\n" for one in report.unknown)
@@ -65,14 +69,19 @@ def _page(
     pictures: dict[str, str],
     notice: str,
 ) -> str:
-    said = count(report.problems)
+    number = count(report.problems)
     head = f"### Penstock: {title(report)}\n\n"
     ends = f"\nFrom {code(report.base)} to {code(report.head)}.\n"
-    listed = (f"\n**{said}**\n\n" if said else "\n") + "".join(problems.values()) + unknown if said or unknown else ""
+    listed = "".join(problems.values()) + unknown
+    if listed or number:
+        listed = (f"\n**{number}**\n\n" if number else "\n") + listed
     folded = "".join(
-        _folded(name, tables.get(name, "") + pictures.get(name, "")) for name in dict.fromkeys([*tables, *pictures])
+        _folded(one.title, tables.get(one.title, "") + pictures.get(one.title, ""))
+        for one in report.reviews
+        if one.title in tables or one.title in pictures
     )
-    return f"{head}{''.join(sentences.values())}{listed}{notice}{folded}{ends}"
+    said = "".join(sentences.get(one.title, "") for one in report.reviews)
+    return f"{head}{said}{listed}{notice}{folded}{ends}"
 
 
 def _folded(name: str, text: str) -> str:

@@ -84,13 +84,17 @@ class Facts(NamedTuple):
 
 
 class Review(NamedTuple):
-    """All that is said about one experiment, or about an environment's own file."""
+    """All that is said about one experiment, or about an environment's own file.
+
+    `gravest` is the severity of the gravest problem that the change makes, "" if it makes none.
+    """
 
     title: str
     file: str
     sentence: Words
     rows: tuple[Row, ...] = ()
     picture: tuple[Share, ...] = ()
+    gravest: str = ""
 
 
 class Report(NamedTuple):

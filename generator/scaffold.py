@@ -137,7 +137,7 @@ def _differing(path: str, asked: Delivery | None) -> tuple[str, ...]:
 
 
 def _spec(path: str) -> dict[str, Any]:
-    data, _problems = load.parse(load.read(os.path.dirname(path), os.path.basename(path)), path)
+    data, _problems = load.parse(load.read(*os.path.split(os.path.abspath(path))), path)
     spec = data.get("spec") if isinstance(data, dict) else None
     return spec if isinstance(spec, dict) else {}
 

@@ -64,7 +64,7 @@ def test_an_environment_that_says_otherwise_is_kept_and_that_is_said(
     with repository.environment() as document:
         document["spec"]["gitops"] = {"tool": declared, "repository": URL, "branch": "live"}
     before = repository.files()
-    done = repository.process("init", ".", f"--{asked}", "--repository", URL)
+    done = repository.penstock("init", ".", f"--{asked}", "--repository", URL)
     assert (
         "keep    environments/production/environment.yaml\n"
         "        it says otherwise, which stays until you change it:\n"

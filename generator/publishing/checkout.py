@@ -125,6 +125,7 @@ def alone(place: Checkout, refs: tuple[str, ...]) -> Iterator[str]:
         _recover(own)
         os.makedirs(own, exist_ok=True)
         places = [f"{place.folder}/index.lock", f"{place.folder}/HEAD.lock", f"{place.common}/shallow.lock"]
+        places.append(f"{place.common}/reftable/tables.list.lock")
         note(own, *places, *(f"{place.common}/{ref}.lock" for ref in refs))
         try:
             yield own

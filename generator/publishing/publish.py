@@ -338,7 +338,7 @@ def _known(job: Job, there: str) -> History:
     """Let what is here hold where the other repository has nothing, or what a file was here at some time."""
     top, prefix = job.place.top, job.place.prefix
     wanted = [f"{prefix}{path}" for name in job.names for path in job.inputs(name)]
-    command = ("log", "--format=", "--raw", "-m", "-z", "--no-abbrev", "--no-renames", job.place.head, "--", *wanted)
+    command = (*git.LOG, "--format=", "--raw", "-m", "-z", "--no-abbrev", "--no-renames", job.place.head, "--", *wanted)
     words = os.fsdecode(git.run(top, *command)).split("\0")[:-1]
     known: dict[str, set[str]] = {}
     for head, path in zip(words[::2], words[1::2], strict=True):
@@ -352,7 +352,7 @@ def _known(job: Job, there: str) -> History:
 
 def _reference(place: Checkout) -> Reference:
     form = "%H%x00%an%x00%ae%x00%aI%x00%s%x00%b"
-    shown = git.run(place.top, "show", "-s", f"--format={form}", place.head).decode(errors="replace")
+    shown = git.run(place.top, *git.LOG, "-1", f"--format={form}", place.head).decode(errors="replace")
     commit, author, email, date, subject, body = shown.rstrip("\n").split("\0")
     url = git.attempt(place.top, "config", "--get", "remote.origin.url").out.decode(errors="replace").strip()
     return Reference(commit, author, email, date, subject, body, url)

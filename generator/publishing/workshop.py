@@ -127,7 +127,11 @@ def beside(place: Checkout, own: str) -> Iterator[Workshop]:
         administration = f"{place.common}/worktrees/{os.path.basename(folder)}"
         checkout.note(own, administration)
         try:
-            _administer(administration, folder, own, place)
+            if os.path.isdir(f"{place.common}/reftable"):  # where a HEAD is more than a file
+                git.run(place.top, "worktree", "add", "--quiet", "--detach", "--no-checkout", folder, place.head)
+                _configure(f"{administration}/config.worktree", place)
+            else:
+                _administer(administration, folder, own, place)
             yield Workshop(folder, _hooks(place.top))
         finally:
             shutil.rmtree(administration, ignore_errors=True)
@@ -137,7 +141,8 @@ def beside(place: Checkout, own: str) -> Iterator[Workshop]:
 def cloned(place: Checkout, own: str, address: str) -> Iterator[Workshop]:
     """Clone another repository for the duration; identity and signing are those configured in the user's own."""
     with _folder(own) as folder:
-        git.run(place.top, "clone", "--quiet", "--no-checkout", "--depth=1", "--no-tags", "--", address, folder)
+        options = ("--quiet", "--no-checkout", "--depth=1", "--no-tags", "--origin=origin")
+        git.run(place.top, "clone", *options, "--", address, folder)
         yield Workshop(folder, _identity(place.top))
 
 

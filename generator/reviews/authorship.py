@@ -40,8 +40,7 @@ def edits(root: str, base: str, head: str, files: Iterable[str]) -> dict[str, tu
     """
     out = git.run(
         root,
-        *("log", "--reverse", "-c", "--no-renames", "--no-ext-diff", "--no-show-signature", "--no-color", "--relative"),
-        *("--no-mailmap", "--encoding=UTF-8", "--name-only", "-z", "--format=%x01%H%x00%ae"),
+        *(*git.LOG, "--reverse", "-c", "--no-renames", "--relative", "--name-only", "-z", "--format=%x01%H%x00%ae"),
         f"{base}..{head or 'HEAD'}",
         *("--", f":(glob){experiment_file('*', '*')}"),
     )

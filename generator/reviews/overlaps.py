@@ -53,8 +53,9 @@ def find(root: str, state: State, experiments: Iterable[Experiment]) -> Callable
     where = (state.commit,) if state.commit else ("--untracked", "--no-exclude-standard")
     wait = git.later(
         root,
-        *("--literal-pathspecs", "-c", "grep.fullName=false"),
-        *("grep", "-z", "-I", "--no-color", "-F", "-f", "-", *where, "--", *folders),
+        *("--literal-pathspecs", "-c", "grep.fullName=false", "-c", "submodule.recurse=false"),
+        *("grep", "-z", "-I", "--no-color", "--no-line-number", "--no-column", "--no-heading", "--no-break"),
+        *("-F", "-f", "-", *where, "--", *folders),
         data="\n".join(sorted(texts)).encode(),
         answers=(0, 1),  # 1: nothing is found
     )

@@ -134,7 +134,7 @@ def _proposed(run: Run, known: Circumstances, case: Case, due: Due) -> Advanced:
     place = checkout.find(run.root)
     there = remote.tip(place.top, remote.of(place.top, branch), ref) if run.push else ""
     if there or (not run.push and not git.attempt(run.root, "rev-parse", "--verify", "--quiet", ref).status):
-        subject = git.line(place.top, "show", "-s", "--format=%s", there or ref)
+        subject = git.line(place.top, *git.LOG, "-1", "--format=%s", there or ref)
         return Advanced(name, due.kind, due.reason, proposed=True, branch=branch, subject=subject)
     return _taken(run, known, name, due, branch)._replace(proposed=True)
 

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from generator.problems import PenstockError
@@ -57,6 +58,12 @@ _REMEDIES = (
     ("shallow", "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in CI"),
 )
 _ABBREVIATED = 12
+
+LOG: Final = (
+    *("-c", "log.showRoot=true", "-c", "log.diffMerges=separate", "-c", "trailer.separators=:"),
+    *("log", "--no-show-signature", "--no-color", "--no-mailmap", "--no-follow", "--no-ext-diff", "--encoding=UTF-8"),
+)
+"""`git log` as it is documented, in UTF-8, whatever a user has configured."""
 _CHUNK = 1 << 20
 _QUESTIONS = 50  # as many names as fit into the smallest pipe, so that nobody waits for a reader
 
@@ -254,7 +261,7 @@ def failure(root: str, arguments: Iterable[str], done: Finished) -> GitError:
     """Make the error of a run that should not have failed."""
     said = " ".join(done.err.split()) or f"exit status {done.status}"
     remedy = next((remedy for sign, remedy in _REMEDIES if sign in done.err), "mend that, then run the command again")
-    command = next((one for one in arguments if not one.startswith("-")), "")
+    command = next((one for before, one in pairwise(("-", *arguments)) if before != "-c" and one[:1] != "-"), "")
     return GitError(f"git {command} in {root}: {_printable(said)}; {remedy}")
 
 

@@ -103,9 +103,8 @@ def _commits(root: str, tip: str, environments: Collection[str], now: int) -> Ca
     places = [f"{ENVIRONMENTS}/{one}/experiments" for one in sorted({BASE, *environments})]
     log = git.later(
         root,
-        *("--no-replace-objects", "--literal-pathspecs", "-c", "log.showRoot=true", "log", "--first-parent", "-m"),
-        *("--sparse", "--relative", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-color"),
-        *("--no-show-signature", "--no-mailmap", "--encoding=UTF-8", f"--format=%x01{'%x00'.join(_FIELDS)}"),
+        *("--no-replace-objects", "--literal-pathspecs", *git.LOG, "--first-parent", "-m", "--sparse", "--relative"),
+        *("--raw", "-z", "--no-abbrev", "--no-renames", f"--format=%x01{'%x00'.join(_FIELDS)}"),
         *("--end-of-options", tip, "--", *map(environment_file, sorted(environments)), *places),
     )
 
@@ -182,8 +181,8 @@ def decisions(root: str, revisions: str) -> Callable[[], dict[Key, list[Decision
     """
     log = git.later(
         root,
-        *("--no-replace-objects", "log", "--topo-order", "--reverse", "-z", "--no-show-signature", "--no-color"),
-        *("--no-mailmap", "--encoding=UTF-8", "--basic-regexp", f"--grep=^{TRAILER_EXPERIMENT}: "),
+        *("--no-replace-objects", *git.LOG, "--topo-order", "--reverse", "-z"),
+        *("--basic-regexp", f"--grep=^{TRAILER_EXPERIMENT}: "),
         *("--format=%H%x00%ct%x00%(trailers:only,unfold)", "--end-of-options", revisions),
     )
     return lambda: _decided(log())

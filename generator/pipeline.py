@@ -73,6 +73,10 @@ def build(
         planned += plan.traffic(experiment, place.environment) + plan.monitoring(experiment, place.environment)
     manifests, findings = verify.verified(templates.render(planned), place.catalog, reader)
     problems += tuple(_blamed(finding, document, templates) for finding in findings)
+    if any(variant.patch for variant in experiment.variants):
+        from generator.rules import patched  # noqa: PLC0415 (start-up time: few have patches)
+
+        problems += patched.check(document, experiment, place.environment, manifests)
     interpret.refuse(problems)
     return Build(experiment, (*manifests, *filled), claims.of(experiment, place.environment), problems)
 
@@ -85,10 +89,11 @@ def _blamed(finding: verify.Finding, document: Document, templates: Templates) -
     """Blame the user's patch or affinity for what they say, and else the template."""
     planned = finding.manifest.planned
     if planned.patch:
-        path = experiments.setting(document, planned.values["variant"].name, "patch", *finding.path)
-        if document.has(path):
-            message = f"with this patch the InferenceService is wrong: {finding.message}"
-            return document.problem(finding.code, path, message, finding.fix)
+        from generator.rules import patched  # noqa: PLC0415 (start-up time: few have patches)
+
+        variant = planned.values["variant"]
+        if patched.source(document, variant, finding.path):
+            return patched.problem(document, variant, finding.code, finding.path, finding.message, finding.fix)
     if planned.id.kind == "InferenceService" and finding.path[2:3] and finding.path[2] in _PASSED_ON:
         path = experiments.setting(document, planned.values["variant"].name, *finding.path[2:])
         message = f"the InferenceService would be wrong: {finding.message}"

@@ -130,6 +130,23 @@ def positive(shares: dict[str, int]) -> dict[str, int]:
     return {variant: percent for variant, percent in shares.items() if percent}
 
 
+# A patch is held to the rules of the fields that it reaches: what Penstock itself renders passes them all.
+
+
+@share(0.3)
+@given(cases())
+def test_a_patch_that_says_what_is_rendered_changes_nothing(case: Case) -> None:
+    other = copy.deepcopy(case)
+    models = {path: parsed(text) for path, text in area(rendered(case), MODELS).items()}
+    for service in models.values():
+        if service["kind"] == "InferenceService":
+            metadata = {key: service["metadata"][key] for key in ("labels", "annotations")}
+            variant = metadata["labels"]["penstock.dev/variant"]
+            patch = {"metadata": metadata, "spec": service["spec"]}
+            other.experiment["spec"]["variants"][variant]["patch"] = patch
+    assert {path: parsed(text) for path, text in area(rendered(other), MODELS).items()} == models
+
+
 # Speed changes nothing: what is filled into a prototype is what is rendered in full.
 
 

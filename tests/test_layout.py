@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "scaffold": "documents problems repository resources",
     "report": "codes credentials problems",
     "codes": "",
-    "rules": "analysis domain kserve manifests names problems quantities routing",
+    "rules": "analysis documents domain kserve manifests names problems quantities routing",
     "manifests": "documents domain kserve manifest names problems quantities repository resources routing",
     "analysis": "documents domain",
     "domain": "documents kserve names problems repository routing",

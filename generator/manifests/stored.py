@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from generator.documents.load import Path
 
-# Maps in Go, whose entries may be empty and which are dropped when they are; other mappings are structs.
-_MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "parameters", "requests"})
+# Maps in Go, which are dropped when they are empty; other mappings are structs, or maps behind a pointer.
+_MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
+_FREE = _MAPS | {"parameters"}  # whose entries may be empty
 _QUANTITIES = frozenset({"divisor", "sizeLimit"})
 
 
@@ -40,7 +41,7 @@ def differences(node: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
             if isinstance(value, dict | list):
                 yield from differences(value, (*path, index))
         return
-    free = bool(path) and path[-1] in _MAPS
+    free = bool(path) and path[-1] in _FREE
     for key, value in node.items():
         place = (*path, key)
         if value in ("", []) or (value == {} and key in _MAPS):

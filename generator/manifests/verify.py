@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator.manifest import Manifest
-from generator.manifests import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -162,56 +161,6 @@ def _inference_service(manifest: Manifest, data: dict[str, Any]) -> Iterator[Fin
     for path, reason in _FORBIDDEN.items():
         if _at(data, path) is not None:
             yield Finding("PS508", manifest, path, reason, "remove it")
-    if not manifest.planned.patch:
-        return
-    planned = manifest.planned.values
-    owned: tuple[tuple[Path, tuple[tuple[str, str], ...]], ...] = (
-        (("metadata", "labels"), planned["labels"]),
-        (("metadata", "annotations"), planned["annotations"]),
-        (("spec", "predictor", "labels"), planned["pod_labels"]),
-    )
-    for path, entries in owned:
-        for key, value in entries:
-            if _at(data, (*path, key)) != value:
-                yield Finding(
-                    "PS508",
-                    manifest,
-                    (*path, key),
-                    f"it changes `{key}`, by which Penstock knows the variant",
-                    "leave it out of the patch",
-                )
-    yield from _model(manifest, data)
-    yield from _patched(manifest, data)
-
-
-def _model(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
-    """A patch leaves alone what Penstock named the model by, and what it took the server for."""
-    planned, place = manifest.planned.values, ("spec", "predictor", "model")
-    model, runtime = _at(data, place) or {}, planned["variant"].runtime
-    lists: tuple[tuple[str, list[Any]], ...] = (
-        ("args", list(planned["args"])[: bool(runtime.name_argument)]),
-        ("env", [{"name": name, "value": value} for name, value in planned["env"] if name == runtime.name_env]),
-        ("ports", [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in planned["ports"]]),
-    )
-    for key, kept in lists:
-        found = model.get(key) or []
-        if any(one not in found for one in kept):
-            message = f"it replaces the list `{key}`, by which the server is named and scraped"
-            yield Finding("PS508", manifest, (*place, key), message, "leave it out of the patch")
-    for key, kept in (("runtime", runtime.name), ("protocolVersion", planned["protocol"])):
-        if model.get(key) != kept:
-            message = f"it changes `{key}`, by which Penstock chose names, paths and ports"
-            yield Finding("PS508", manifest, (*place, key), message, f"set {key} in the experiment")
-
-
-def _patched(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:
-    """A patch may set what the experiment's own fields are checked for."""
-    for path, text in stored.texts(data):
-        if "{{" in text:
-            message = "`{{` is read as a Go template by KServe's controller"
-            yield Finding("PS348", manifest, path, message, "remove it")
-    for path, message, fix in stored.differences(manifest.planned.patch):
-        yield Finding("PS352", manifest, path, f"{message}: Argo CD would report a difference for ever", fix)
 
 
 def _config_map(manifest: Manifest, data: dict[str, Any]) -> Iterator[Finding]:

@@ -118,7 +118,9 @@ def _replica_mistakes(variant: Variant, mode: str) -> list[tuple[str, str, str]]
                 f"use {' or '.join(allowed)}",
             )
         )
-    if mode == kserve.STANDARD and bounds.minimum < 1:
+    if bounds.minimum < 0:
+        found.append(("min", f"min is {bounds.minimum}", "write 0 or more"))
+    elif mode == kserve.STANDARD and bounds.minimum < 1:
         found.append(("min", "in Standard mode KServe makes 1 of min 0: nothing scales to zero", "write `min: 1`"))
     if mode == kserve.STANDARD and bounds.minimum == bounds.maximum and (bounds.target or bounds.metric):
         key = "target" if bounds.target else "metric"

@@ -246,6 +246,9 @@ def _logger_mistakes(variant: Variant) -> list[tuple[tuple[str | int, ...], str,
                     "remove the comma, or the entry",
                 )
             )
+    lacking = ", ".join(key for key in ("path", "key", "parameters") if key not in log.storage)
+    if log.storage and lacking:
+        found.append((("storage",), f"the logger's storage has no {lacking}, and KServe refuses it", f"add {lacking}"))
     blob = not log.url.startswith("http")
     if log.url and blob != bool(log.storage):
         found.append(

@@ -126,5 +126,6 @@ MEANINGS = {
     "PS709": "another model under traffic",
     "PS710": "traffic for a variant that is not loaded yet",
     "PS711": "evidence that is deleted with an experiment's former name",
+    "PS712": "a change that the state before cannot hold, for it cannot be read",
     "PS713": "an address that is called stops answering",
 }

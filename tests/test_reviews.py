@@ -2,7 +2,8 @@
 
 A file there is a merge patch of the one that it is laid over, or a new one; an empty file deletes. `case.yaml` may say
 how long the state before lasted, who made the change, when, with which message, whether its manifests are rendered, and
-which folders of the state before are left all the same.
+which folders of the state before are left all the same. With `deployed`, the manifests of _base are committed with the
+state before, which may be wrong.
 `pytest --update` rewrites review.md and diff.txt: read them before committing them, as a reviewer would.
 """
 
@@ -60,11 +61,13 @@ def run(monkeypatch: pytest.MonkeyPatch, moment: datetime.datetime, *arguments: 
 def play(case: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[datetime.datetime, dict[str, Any]]:
     """Make the two commits of a case; return the moment of the review, and what the case says."""
     told: dict[str, Any] = {"soaked": 120, "email": "author@example.com", "render": True, "base": "HEAD~1"}
-    told |= {"message": "After", "left": []}
+    told |= {"message": "After", "left": [], "deployed": False}
     if (HERE / case / "case.yaml").exists():
         told |= parsed((HERE / case / "case.yaml").read_text())
     shutil.copytree(HERE / "_base", root)
     git(root, "init", "--quiet", "--initial-branch=main")
+    if told["deployed"]:
+        run(monkeypatch, BEGIN, "render", "-C", str(root))
     lay(HERE / case / "before", root)
     run(monkeypatch, BEGIN, "render", "-C", str(root))
     commit(root, "Before", at=BEGIN.isoformat())

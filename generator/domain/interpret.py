@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from generator.documents import load, validate
 from generator.documents.document import Document, Layer
@@ -11,7 +11,7 @@ from generator.problems import Problem, ProblemsError, errors
 from generator.repository import BASE, environment_file, experiment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from generator.domain.model import Environment, Experiment
 
@@ -46,17 +46,37 @@ def experiment(root: str, place: Environment, defaults: Document, name: str, *, 
 
     ProblemsError if anything in it is wrong.
     """
-    (own,) = defaults.layers
-    layers = [own._replace(origin=("spec", "defaults"), target=("spec",))]
-    if in_base:
-        layers.append(_layer(root, experiment_file(BASE, name)))
-    layers.append(_layer(root, experiment_file(place.name, name)))
-    document = Document(tuple(layers))
+    document = Document((_defaults(*defaults.layers), *_layers(root, place.name, name, in_base=in_base)))
     refuse(validate.problems(document, "experiment"))
     read, problems = experiments.read(document, place)
     refuse(problems)
     assert read is not None  # noqa: S101 (no problems, hence an experiment)
     return Reading(read, document, problems)
+
+
+def spelled(root: str, environment: str, name: str, *, in_base: bool, defaults: bool) -> dict[str, Any] | None:
+    """Return the spec that the files of an experiment spell out, though it may be wrong; None if they cannot be read.
+
+    `defaults` tells whether to lay it over those of its environment's file.
+    """
+    try:
+        beneath = (_defaults(_layer(root, environment_file(environment))),) if defaults else ()
+        data = Document((*beneath, *_layers(root, environment, name, in_base=in_base))).data
+    except ProblemsError:
+        return None
+    spec = data.get("spec", {}) if isinstance(data, dict) else None
+    return spec if isinstance(spec, dict) else None
+
+
+def _defaults(own: Layer) -> Layer:
+    """Return what an environment's file lays under every experiment."""
+    return own._replace(origin=("spec", "defaults"), target=("spec",))
+
+
+def _layers(root: str, environment: str, name: str, *, in_base: bool) -> Iterator[Layer]:
+    if in_base:
+        yield _layer(root, experiment_file(BASE, name))
+    yield _layer(root, experiment_file(environment, name))
 
 
 def _layer(root: str, file: str) -> Layer:

@@ -11,7 +11,18 @@ from generator.documents import load
 from generator.names import isvc, manifest_file
 from generator.problems import ERROR, WARNING, Place, Problem, ProblemsError
 from generator.repository import AREAS, environment_file, folder
-from generator.reviews import addresses, departures, meaning, outages, overlaps, restarts, reversal, review, transitions
+from generator.reviews import (
+    addresses,
+    departures,
+    meaning,
+    outages,
+    overlaps,
+    restarts,
+    reversal,
+    review,
+    transitions,
+    unheld,
+)
 from generator.runs import run
 from generator.runs.seal import seal
 from generator.versions import git, history, revisions
@@ -72,12 +83,15 @@ class _Inspection:
         self._called = [
             addresses.of(one.after.experiment, one.after.environment) for one in self._read.experiments if one.after
         ]
+        self._retemplated = found.before.templates != found.after.templates
         self._redefined = {one.name for one in self._read.environments if one.kind == "changed"}
 
     def report(self) -> review.Report:
         read = self._read
         self._problems += read.wrong_after
         experiments = self._experiments(read)
+        for one in read.environments:
+            self._problems += unheld.of_environment(one, read.experiments, templates=self._retemplated)
         for key in self._found.left:
             self._problems += map(_left, sorted(self._found.manifests(self._found.after, *key)))
         environments = [
@@ -144,7 +158,7 @@ class _Inspection:
             reason,
             evidence,
             made.objects,
-            self._found.before.templates != self._found.after.templates or change.environment in self._redefined,
+            self._retemplated or change.environment in self._redefined,
         )
         self._problems += transitions.check(change, circumstances)
         self._problems += outages.check(change, made.pods or (), self._called)
@@ -153,7 +167,7 @@ class _Inspection:
             made.pods,
             made.objects,
             made.reversal,
-            transitions.stand(change, circumstances) if transitions.grows(change) else None,
+            transitions.stand(change, circumstances) if transitions.grows(change) and not change.wrong else None,
             past.whole,
             made.stale,
             same.models(experiment) if experiment else (),
@@ -189,8 +203,10 @@ class _Inspection:
             problems = tuple(build.problems)
             after = _sealed(build)
         stale = departures.of(committed, after, before)
+        differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+        objects = tuple(sorted(path for path in differing if not path.endswith("/kustomization.yaml")))
         if change.kind == "unreadable":
-            return _Made(None, (), None, stale, problems)
+            return _Made(None, objects, None, stale, problems)
         old, new = (
             _services(change.before, change.former or change.name, before),
             _services(change.after, key[1], after),
@@ -199,11 +215,10 @@ class _Inspection:
         runs, will = _parsed(old, same), _parsed(new, same)
         served = _serving(change.before, runs, before), _serving(change.after, will, after)
         mode = (change.after or change.before).environment.mode  # type: ignore[union-attr]
-        objects = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         return _Made(
             restarts.compare(runs, will, mode),
-            tuple(sorted(path for path in objects if not path.endswith("/kustomization.yaml"))),
-            reversal.of(*served, mode) if objects or change.kind != "same" else None,
+            objects,
+            reversal.of(*served, mode) if differing or change.kind != "same" else None,
             stale,
             problems,
         )
@@ -223,10 +238,10 @@ class _Inspection:
     def _manifests(self, change: ExperimentChange) -> dict[str, bytes]:
         """Return the manifests before as committed, by path; as they would be rendered if none is."""
         name = change.former or change.name
-        if change.before is None:
+        if change.before is None and "before" not in change.wrong:
             return {}
         found = self._found.manifests(self._found.before, change.environment, name)
-        if not found:
+        if not found and change.before:
             with suppress(ProblemsError):
                 found = _sealed(self._builder(self._found.before).build(change.environment, name))
         return found
@@ -265,14 +280,14 @@ class _Inspection:
         return wait
 
     def _told(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, list[Decision]]]:
-        """Start to read what commits of the change say of themselves, where a step may rest on it."""
-        if not self._found.after.commit or not any(one.after and one.rollout for one in changes):
+        """Start to read what commits of the change say of themselves, where what they say may count."""
+        count = any(one.rollout or (one.ruled and one.ruled.policy.overrides) for one in changes)
+        if not self._found.after.commit or not count:
             return dict
         return history.decisions(self._root, f"{self._found.before.commit}..{self._found.after.commit}")
 
     def _edits(self, changes: Iterable[ExperimentChange]) -> dict[str, tuple[Edit, ...]]:
-        sides = [one.before or one.after for one in changes]
-        if not any(side and any(side.environment.policy.authors) for side in sides):
+        if not any(one.ruled and any(one.ruled.policy.authors) for one in changes):
             return {}
         from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
 
@@ -301,8 +316,8 @@ def _gravest(problems: list[Problem]) -> str:
 
 
 def _is_readable(change: ExperimentChange) -> bool:
-    """Tell whether there is something to say: of what was wrong before, what it is now."""
-    return change.kind != "unreadable" or change.after is not None
+    """Tell whether there is something to say: of what was wrong before, what it is now, or that it is not any more."""
+    return "after" not in change.wrong
 
 
 def _stale(path: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from generator.domain import interpret
 from generator.problems import ERROR, Place, Problem, ProblemsError
@@ -39,12 +39,23 @@ class Side(NamedTuple):
         return self.place.environment
 
 
+class Kept(NamedTuple):
+    """What a state before that is wrong spells out just as the state after does: all, its traffic, its control."""
+
+    spec: bool
+    traffic: bool
+    control: bool
+
+
 class ExperimentChange(NamedTuple):
     """What became of an experiment; `former` is its name before, if it is another one.
 
     A side is None where the experiment is not declared, or wrong. kind `same`: nothing that it means differs, but files
     that it is made of or its manifests do; `unreadable`: one of the sides is wrong, and `wrong` says which. What
     changes with the environment alone has no differences.
+
+    `ruled` is the environment whose policy holds: the one before, but where that is new or wrong the one after. `kept`
+    is None where both sides could be read, and where one cannot be made out at all.
     """
 
     environment: str
@@ -55,6 +66,8 @@ class ExperimentChange(NamedTuple):
     after: Side | None
     differences: tuple[Difference, ...]
     wrong: Wrong = ()
+    ruled: Environment | None = None
+    kept: Kept | None = None
 
     @property
     def label(self) -> str:
@@ -132,6 +145,11 @@ class _Reader:
             return None
         return Side(place, reading)
 
+    def spelled(self, environment: str, name: str, *, defaults: bool) -> dict[str, Any] | None:
+        """Return what an experiment spells out; None if that cannot be made out."""
+        in_base = name in self.state.base
+        return interpret.spelled(self.state.root, environment, name, in_base=in_base, defaults=defaults)
+
 
 def _experiment(before: _Reader, after: _Reader, environment: str, name: str) -> ExperimentChange:
     declared = [reader.state.declares(environment, name) for reader in (before, after)]
@@ -145,7 +163,21 @@ def _experiment(before: _Reader, after: _Reader, environment: str, name: str) ->
         kind = "changed" if differences.differ(old.reading, new.reading) else "same"
     else:
         kind = "added" if new else "removed"
-    return ExperimentChange(environment, name, kind, "", old, new, found, wrong)
+    ruling = before.place(environment) or after.place(environment)
+    kept = _kept(before, after, environment, name) if wrong and all(declared) else None
+    return ExperimentChange(
+        environment, name, kind, "", old, new, found, wrong, ruling.environment if ruling else None, kept
+    )
+
+
+def _kept(before: _Reader, after: _Reader, environment: str, name: str) -> Kept | None:
+    """Compare what both sides spell out: with the environment's defaults, unless these are what cannot be read."""
+    for defaults in (True, False):
+        old, new = (reader.spelled(environment, name, defaults=defaults) for reader in (before, after))
+        if old is not None and new is not None:
+            same = {key for key in ("traffic", "shadow", "control") if old.get(key) == new.get(key)}
+            return Kept(old == new, {"traffic", "shadow"} <= same, "control" in same)
+    return None
 
 
 def _wrong(declared: list[bool], before: object | None, after: object | None) -> Wrong:

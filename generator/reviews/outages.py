@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 def check(change: ExperimentChange, pods: Iterable[Pods], after: Iterable[Address]) -> Iterator[Problem]:
     """Yield what loses requests; `after` is where the experiments are called that the whole change leaves."""
     if change.before is None:
+        if change.after is None and "after" not in change.wrong:
+            yield change.problem(
+                "PS713",
+                (),
+                "an experiment is deleted that could not be read before: who called it gets no answer any more",
+                "mend it first, so that it can be told what it serves",
+                WARNING,
+            )
         return
     ended = _ended(change.before, change.after, after)
     if ended:

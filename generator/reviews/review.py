@@ -132,6 +132,8 @@ def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review
 
 def of_experiment(change: ExperimentChange, facts: Facts, today: str) -> Review:
     """Say what a change does to users, to the cluster and to the experiment."""
+    if change.before is None and change.after is None:
+        return unreadable(change)
     file = experiment_file(change.environment, change.name)
     clauses, follows = [*_headline(change, facts)], [*_pods_clause(change, facts), *_revert_clause(facts)]
     if any(one.matters for one in facts.stale):
@@ -143,8 +145,9 @@ def of_experiment(change: ExperimentChange, facts: Facts, today: str) -> Review:
 
 
 def unreadable(change: ExperimentChange) -> Review:
-    """Say that an experiment is wrong: the problems tell more."""
-    return Review(change.label, experiment_file(change.environment, change.name), (_unread(change.wrong),))
+    """Say that an experiment cannot be read now, or could not where it is gone: the problems and notes tell more."""
+    said = "removed; it could not be read before" if change.wrong == ("before",) else _unread(change.wrong)
+    return Review(change.label, experiment_file(change.environment, change.name), (said,))
 
 
 def _unread(wrong: Wrong) -> str:

@@ -12,6 +12,7 @@ from generator.documents.wording import shown, span
 from generator.domain import limits
 from generator.problems import WARNING
 from generator.repository import evidence_folder
+from generator.reviews import unheld
 from generator.versions.git import short
 from generator.versions.lives import Life, Period
 from generator.versions.stages import Standing, standing
@@ -80,7 +81,7 @@ def _begun(change: ExperimentChange, before: Side | None, after: Side, now: int)
 
 def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     """Return what is wrong with a change."""
-    if change.kind == "unreadable":
+    if "after" in change.wrong or change.ruled is None:
         return []
     found = [*_overridden(_frozen(change, known), change, known)]
     if change.kind == "same":
@@ -88,6 +89,8 @@ def check(change: ExperimentChange, known: Circumstances) -> list[Problem]:
     found += _authors(change, known.edits)
     if change.after is None:
         return found
+    if change.wrong:
+        return [*found, *_overridden(unheld.of_experiment(change, known.objects), change, known)]
     found += _forgotten(change, known.evidence)
     found += _control(change, change.after)
     found += _replaced(change, change.after)
@@ -134,14 +137,13 @@ def _shares(experiment: Experiment) -> dict[str, int]:
 
 
 def _policy(change: ExperimentChange) -> Policy:
-    side = change.before or change.after
-    assert side is not None  # noqa: S101 (it is neither unreadable nor the same)
-    return side.environment.policy
+    assert change.ruled is not None  # noqa: S101 (`check` asks first)
+    return change.ruled.policy
 
 
 def _frozen(change: ExperimentChange, known: Circumstances) -> Iterator[Problem]:
     windows = _policy(change).freeze
-    same = change.kind == "same"
+    same = change.kind in {"same", "unreadable"}
     if not windows or (same and not known.objects) or _is_rollback(change, known):
         return
     from generator.domain import freezes  # noqa: PLC0415 (start-up time: time zones are needed by few)

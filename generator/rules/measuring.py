@@ -14,19 +14,26 @@ if TYPE_CHECKING:
     from generator.problems import Problem
 
 
-def requests(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+_BESIDE = "count where all requests pass, for example `requests: {use: istio}`, or use one kind of server"
+
+
+def requests(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """A variant whose requests nothing counts seems to get none: shares and alerts on them would be wrong."""
     source = experiment.requests.source
     declared = ("spec", "requests", "use")
+    fix = _BESIDE
     if not experiment.requests.series:
         path = setting(document, experiment.control.name, "runtime")
         message = f"{experiment.control.runtime.name} exposes no counter of requests that Penstock knows"
     elif blind := _without(experiment, source):
         path = declared if document.has(declared) else setting(document, blind[0].name, "runtime")
         message = f"requests are counted by {source}, which {_servers(blind)} not expose"
+    elif hidden := _out_of_reach(experiment, source, environment):
+        path = declared if document.has(declared) else setting(document, hidden[0].name, "runtime")
+        message = f"requests are counted by {source} {_behind(hidden)}"
+        fix = "count at Knative's own proxy: `requests: {use: knative}`, or knative-legacy up to 1.18"
     else:
         return []
-    fix = "count where all requests pass, for example `requests: {use: istio}`, or use one kind of server"
     return [document.problem("PS361", path, message, fix)]
 
 
@@ -48,9 +55,9 @@ def endpoints(document: Document, experiment: Experiment, environment: Environme
     return found
 
 
-def ready_made(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+def ready_made(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """A metric that a server lacks is missing or zero for its variant, and looks like a difference between models."""
-    return [
+    found = [
         document.problem(
             "PS361",
             ("spec", "metrics", metric.name, "use"),
@@ -60,6 +67,16 @@ def ready_made(document: Document, experiment: Experiment, _: Environment) -> li
         for metric in experiment.metrics
         if (blind := _without(experiment, metric.source))
     ]
+    return found + [
+        document.problem(
+            "PS361",
+            ("spec", "metrics", metric.name, "use"),
+            f"metric `{metric.name}` is of {metric.source} {_behind(hidden)}",
+            "use a metric of Knative's own proxy, such as `use: knative/errors`, or one of the gateway",
+        )
+        for metric in experiment.metrics
+        if not _without(experiment, metric.source) and (hidden := _out_of_reach(experiment, metric.source, environment))
+    ]
 
 
 def _without(experiment: Experiment, source: str) -> list[Variant]:
@@ -67,6 +84,22 @@ def _without(experiment: Experiment, source: str) -> list[Variant]:
     if not source or not SOURCES[source].by_server:
         return []
     return [one for one in experiment.variants if source not in exposed(one.runtime.source, one.protocol)]
+
+
+def _out_of_reach(experiment: Experiment, source: str, environment: Environment) -> list[Variant]:
+    """Return the variants that expose such a source where no monitor gets to: Knative takes one port of a container.
+
+    Nor can it be moved to that port: MLServer's metrics (mlserver/metrics/server.py), Triton's and TorchServe's have a
+    server of their own.
+    """
+    if environment.mode == kserve.STANDARD or not source or not SOURCES[source].by_server:
+        return []
+    return [one for one in experiment.variants if one.runtime.metrics_port != one.runtime.port]
+
+
+def _behind(hidden: list[Variant]) -> str:
+    ports = ", ".join(f"`{one.name}`: {one.runtime.metrics_port}" for one in hidden)
+    return f"at a port of its own ({ports}), and in Knative mode a model server has one port only"
 
 
 def _servers(blind: list[Variant]) -> str:

@@ -403,6 +403,8 @@ def _sources(place: Document, spec: Document) -> list[str]:
 
 
 def _server(place: Document, spec: Document, variant: str) -> tuple[str, str]:
-    """Return whose metrics a variant's server exposes, and its protocol."""
+    """Return whose metrics a variant's server exposes where a monitor gets to them, and its protocol."""
     settings = spec["model"] | spec["variants"][variant]
-    return _runtimes(place)[settings["runtime"]].source, settings["protocol"]
+    runtime = _runtimes(place)[settings["runtime"]]
+    hidden = not _standard(place) and runtime.metrics_port != runtime.port
+    return "" if hidden else runtime.source, settings["protocol"]

@@ -234,7 +234,8 @@ def _moved(before: Experiment, after: Experiment) -> str:
     gains = [(name, points) for name, points in more if points > 0]
     if [name for name, _ in gains] == [after.control.name]:
         losers = sorted(name for name in old if old[name] > dict(_traffic(after)).get(name, 0))
-        return f"{gains[0][1]} % of all requests go back from {' and '.join(losers)} to {after.control.name}"
+        go = "go back" if before.control.name == after.control.name else "go"
+        return f"{gains[0][1]} % of all requests {go} from {' and '.join(losers)} to {after.control.name}"
     candidates = [one for one in gains if one[0] != after.control.name]
     return ", ".join(f"{points} % more of all requests get {name}" for name, points in candidates)
 
@@ -444,9 +445,7 @@ def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> 
     if rollout is None:
         yield ("none is declared: every step is this review's to judge",)
         return
-    before = _stage(change.before.experiment, rollout) if change.before else ""
-    after = _stage(experiment, rollout)
-    yield (f"{before} → {after}" if before and before != after else after,)
+    yield (_stages(change, experiment, rollout),)
     if where is None:
         return
     if where.following is None:
@@ -461,6 +460,19 @@ def _rollout(change: ExperimentChange, experiment: Experiment, facts: Facts) -> 
         yield (f"soak {met}: stage {where.stage + 1} has lasted {span(where.soaked)} of at least {span(where.needed)}",)
     if relaxed(change):
         yield (f"this step is held against the rollout{relaxed(change)}",)
+
+
+def _stages(change: ExperimentChange, experiment: Experiment, rollout: Rollout) -> str:
+    """Say at which stage the change begins and ends; stages are those of one control."""
+    after = _stage(experiment, rollout)
+    if change.before is None:
+        return after
+    old = change.before.experiment
+    if old.control.name != experiment.control.name:
+        begun = _stage(old, old.rollout) if old.rollout else "at no declared stage"
+        return f"control {old.control.name}: {begun} → control {experiment.control.name}: {after}"
+    before = _stage(old, rollout)
+    return f"{before} → {after}" if before != after else after
 
 
 def _stage(experiment: Experiment, rollout: Rollout) -> str:

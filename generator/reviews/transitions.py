@@ -188,11 +188,11 @@ def _control(change: ExperimentChange, after: Side) -> Iterator[Problem]:
         one.name for one in change.before.experiment.candidates if one.traffic or _copied(change.before, one.name)
     ]
     if running and change.before.experiment.control.traffic:
+        beside = f"{' and '.join(running)} get{'' if running[1:] else 's'} requests beside"
         yield change.problem(
             "PS704",
             ("spec", "control"),
-            f"control becomes {after.experiment.control.name} while {', '.join(running)} gets requests beside "
-            f"{change.before.experiment.control.name}",
+            f"control becomes {after.experiment.control.name} while {beside} {change.before.experiment.control.name}",
             "give control all traffic first, or conclude the experiment and begin another",
         )
 

@@ -108,6 +108,19 @@ def test_case_reads_as_committed(
         assert fresh == (HERE / case / name).read_text()
 
 
+def test_a_link_in_the_place_of_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    moment, _ = play("nothing", root, monkeypatch)
+    file = "environments/production/experiments/ranking.yaml"
+    (root / "elsewhere.yaml").write_text((root / file).read_text())
+    (root / file).unlink()
+    (root / file).symlink_to("../../../elsewhere.yaml")
+    commit(root, "A link")
+    said = run(monkeypatch, moment, "review", "-C", str(root), "--base", "HEAD~1", "--head", "HEAD")
+    assert f"{file}: error PS101: this is a link in the commit, and no file; what it leads to is not read\n" in said
+    assert "    commit the file itself in its place\n" in said
+
+
 def test_a_limit_is_of_markdown_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "repository"
     moment, _ = play("two-experiments", root, monkeypatch)

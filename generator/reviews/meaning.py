@@ -129,7 +129,7 @@ class _Reader:
                 try:
                     self._places[name] = interpret.environment(self.state.root, name)
                 except ProblemsError as error:
-                    self.problems += error.problems
+                    self.problems += map(self._explained, error.problems)
         return self._places[name]
 
     def side(self, environment: str, name: str) -> Side | None:
@@ -141,7 +141,7 @@ class _Reader:
         try:
             reading = interpret.experiment(self.state.root, place.environment, place.document, name, in_base=in_base)
         except ProblemsError as error:
-            self.problems += error.problems
+            self.problems += map(self._explained, error.problems)
             return None
         return Side(place, reading)
 
@@ -149,6 +149,12 @@ class _Reader:
         """Return what an experiment spells out; None if that cannot be made out."""
         in_base = name in self.state.base
         return interpret.spelled(self.state.root, environment, name, in_base=in_base, defaults=defaults)
+
+    def _explained(self, problem: Problem) -> Problem:
+        """Say why a file cannot be read that Git has, but that is none."""
+        instead = self.state.instead(problem.place.file)
+        message = f"this is {instead} in the commit, and no file; what it leads to is not read"
+        return problem._replace(message=message, fix="commit the file itself in its place") if instead else problem
 
 
 def _experiment(before: _Reader, after: _Reader, environment: str, name: str) -> ExperimentChange:

@@ -36,6 +36,7 @@ WORKING_TREE = ""
 _Key = TypeVar("_Key")
 _TEMPLATES = "templates"
 _FILES = (b"100644", b"100755")
+_NO_FILES = {b"120000": "a link", b"160000": "a submodule", b"40000": "a folder"}  # git-fast-import(1)
 _DISK = Entry(b"", b"")  # equal to nothing that a commit holds
 
 
@@ -59,6 +60,13 @@ class State(NamedTuple):
     def declares(self, environment: str, name: str) -> bool:
         """Tell whether there is such an experiment."""
         return (environment, name) in self.experiments and environment in self.environments
+
+    def instead(self, file: str) -> str:
+        """Say what a commit has in the place of an experiment's or environment's file; "" for a file."""
+        entries = {environment_file(name): one for name, one in self.environments.items()}
+        entries |= {experiment_file(BASE, name): one for name, one in self.base.items()}
+        entries |= {experiment_file(*place): one for place, one in self.experiments.items()}
+        return _NO_FILES.get(entries.get(file, _DISK).mode, "")
 
 
 class Comparison(NamedTuple):

@@ -80,6 +80,8 @@ MEANINGS = {
     "PS361": "a variant's server does not expose what counts or measures",
     "PS362": "a variable from two sources",
     "PS363": "metrics at two paths of one port",
+    "PS364": "a port of the model server is set by hand",
+    "PS365": "a model server of several processes that count for themselves",
     "PS370": "storage that the environment does not allow",
     "PS371": "a payload sink that the environment does not allow",
     "PS372": "an owner that the environment does not know",

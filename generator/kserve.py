@@ -111,6 +111,35 @@ _BEFORE_0_17: dict[str, dict[str, tuple[str, ...]]] = {
 RUNTIME_RESOURCES = {"cpu": "1", "memory": "2Gi"}
 
 
+class Option(NamedTuple):
+    """An option of a model server, with `-` between words, though some take `_`; and its shortest beginning.
+
+    Python's argparse takes any beginning of an option that no other has: `--model_n` sets the name as well.
+    """
+
+    name: str
+    shortest: str
+
+    def is_set_by(self, argument: str) -> bool:
+        """Tell whether an argument, with or without `=` and a value, sets the option."""
+        given = argument.partition("=")[0].replace("_", "-")
+        return self.name.startswith(given) and given.startswith(self.shortest)
+
+
+# kserve/kserve: python/kserve/kserve/model_server.py; vllm-project/vllm: vllm/entrypoints/openai/cli_args.py;
+# triton-inference-server/server: src/command_line_parser.cc; tensorflow/serving: model_servers/main.cc.
+NAME_OPTIONS = (Option("--model-name", "--model-n"), Option("--served-model-name", "--ser"))
+PORT_OPTIONS = (
+    Option("--http-port", "--http-p"),
+    Option("--port", "--por"),
+    Option("--rest-api-port", "--rest-api-port"),
+)
+METRICS_PORT_OPTIONS = (Option("--metrics-port", "--metrics-p"),)
+WORKERS_OPTION = Option("--workers", "--w")
+# SeldonIO/MLServer: mlserver/settings.py.
+PORT_VARIABLE, METRICS_PORT_VARIABLE = "MLSERVER_HTTP_PORT", "MLSERVER_METRICS_PORT"
+
+
 def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:
     """Return the bundled runtimes as that KServe lists them, later ones included: a rule says since when they are."""
     if installed >= (0, 17):

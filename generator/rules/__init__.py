@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from generator.rules import analysis, duration, measuring, policy, rollout, scaling, serving, traffic
+from generator.rules import analysis, arguments, duration, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
@@ -31,7 +31,10 @@ RULES: tuple[Rule, ...] = (
     traffic.envoy_clusters,
     serving.lengths,
     serving.runtime,
-    serving.model_name,
+    serving.nameless,
+    arguments.model_name,
+    arguments.ports,
+    arguments.workers,
     serving.go_templates,
     serving.storage,
     scaling.resources,

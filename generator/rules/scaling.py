@@ -21,7 +21,9 @@ def resources(document: Document, experiment: Experiment, _: Environment) -> lis
         for part, amounts in (("requests", variant.requests), ("limits", variant.limits)):
             for name, amount in amounts:
                 written = quantities.canonical(amount)
-                if written != amount:
+                if written and "/" in name and (quantities.value(amount) or 0) % quantities.ONE:
+                    found.append(_fraction(document, variant, part, name, amount))
+                elif written != amount:
                     found.append(_quantity(document, variant, part, name, amount, written))
         found += _bounds(document, variant)
     return found
@@ -42,6 +44,16 @@ def _quantity(document: Document, variant: Variant, part: str, name: str, amount
         f"`{amount}` is not the canonical form: the cluster stores `{written}`, and Argo CD would report a difference "
         "for ever",
         f'write `"{written}"`',
+    )
+
+
+def _fraction(document: Document, variant: Variant, part: str, name: str, amount: str) -> Problem:
+    """Devices are whole: kubernetes/kubernetes, pkg/apis/core/validation: ValidateResourceQuantityValue."""
+    return document.problem(
+        "PS351",
+        setting(document, variant.name, "resources", part, name),
+        f"`{amount}` of {name} is a fraction, and Kubernetes gives out whole ones only",
+        "write a whole number, such as 1",
     )
 
 

@@ -114,8 +114,8 @@ def _one_protocol(document: Document, experiment: Experiment) -> list[Problem]:
     ]
 
 
-def model_name(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
-    """All variants answer to one name: with another, a server says 404, and it looks like a terrible model."""
+def nameless(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """Some servers take the model's name from its files, where nothing gives all variants the same."""
     found = []
     for variant in experiment.variants:
         chosen = variant.runtime
@@ -128,31 +128,6 @@ def model_name(document: Document, experiment: Experiment, _: Environment) -> li
                     "name, and requests for the wrong name fail",
                     "name the model alike in every artifact and say so with a runtime of the environment: "
                     f"`runtimes: {{{chosen.name}: {{like: {chosen.name}, modelNameFromArtifact: true}}}}`",
-                )
-            )
-        option = chosen.name_argument or "--model_name"
-        spellings = {option, option.replace("_", "-"), option.replace("-", "_").replace("__", "--", 1)}
-        spellings |= {"--served_model_name", "--served-model-name"}
-        for index, argument in enumerate(variant.args):
-            if argument.split("=")[0] in spellings:
-                found.append(
-                    document.problem(
-                        "PS347",
-                        setting(document, variant.name, "args", index),
-                        f"`{argument}` sets the model's name, which Penstock sets to `{experiment.model_name}` for all "
-                        "variants",
-                        "remove the argument; spec.modelName says what the model is called",
-                    )
-                )
-        if any(name == (chosen.name_env or "MLSERVER_MODEL_NAME") for name, _value in variant.env):
-            found.append(
-                document.problem(
-                    "PS347",
-                    setting(document, variant.name, "env", chosen.name_env or "MLSERVER_MODEL_NAME"),
-                    f"the variable sets the model's name, which Penstock sets to `{experiment.model_name}` for all "
-                    "variants",
-                    "remove it; spec.modelName says what the model is called",
-                    key=True,
                 )
             )
     return found

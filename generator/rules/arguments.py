@@ -1,0 +1,83 @@
+"""Rules on arguments and variables of model servers: what Penstock sets, or rests on, is not set by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from generator import kserve
+from generator.domain.experiments import setting
+from generator.problems import WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from generator.documents.document import Document
+    from generator.domain.model import Environment, Experiment, Variant
+    from generator.kserve import Option
+    from generator.problems import Problem
+
+
+def model_name(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """All variants answer to one name: with another, a server says 404, and it looks like a terrible model."""
+    which = f"the model's name, which Penstock sets to `{experiment.model_name}` for all variants"
+    fix = "spec.modelName says what the model is called"
+    found = []
+    for variant in experiment.variants:
+        own = variant.runtime.name_argument.replace("_", "-")
+        options = (*kserve.NAME_OPTIONS, *([kserve.Option(own, own)] if own else []))
+        for index, argument, _value in _given(variant, *options):
+            path = setting(document, variant.name, "args", index)
+            found.append(document.problem("PS347", path, f"`{argument}` sets {which}", f"remove the argument; {fix}"))
+        name = variant.runtime.name_env or "MLSERVER_MODEL_NAME"
+        if name in dict(variant.env):
+            path = setting(document, variant.name, "env", name)
+            found.append(document.problem("PS347", path, f"the variable sets {which}", f"remove it; {fix}", key=True))
+    return found
+
+
+def ports(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """The route and the monitor lead to the ports that the runtime is known to have."""
+    found = []
+    for variant in experiment.variants:
+        chosen = variant.runtime
+        for port, options, name in (
+            (chosen.port, kserve.PORT_OPTIONS, kserve.PORT_VARIABLE),
+            (chosen.metrics_port, kserve.METRICS_PORT_OPTIONS, kserve.METRICS_PORT_VARIABLE),
+        ):
+            reason = f"but requests and scrapes of {chosen.name} go to {port}"
+            fix = "remove it; the environment's runtimes say which ports a server has"
+            for index, argument, value in _given(variant, *options):
+                if value != str(port):
+                    path = setting(document, variant.name, "args", index)
+                    found.append(document.problem("PS364", path, f"`{argument}` sets a port, {reason}", fix))
+            if dict(variant.env).get(name, str(port)) != str(port):
+                path = setting(document, variant.name, "env", name)
+                found.append(document.problem("PS364", path, f"the variable sets a port, {reason}", fix, key=True))
+    return found
+
+
+def workers(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """Each process of KServe's Python servers counts for itself (multiprocess/server.py), and one answers a scrape."""
+    if "kserve" not in {experiment.requests.source, *(metric.source for metric in experiment.metrics)}:
+        return []
+    return [
+        document.problem(
+            "PS365",
+            setting(document, variant.name, "args", index),
+            f"each of {value} processes counts for itself, and a scrape asks any one: rates and shares would be wrong",
+            "scale by replicas instead, or count where all requests pass, for example `requests: {use: istio}`",
+            severity=WARNING,
+        )
+        for variant in experiment.variants
+        if variant.runtime.source == "kserve"
+        for index, _argument, value in _given(variant, kserve.WORKERS_OPTION)
+        if value != "1"
+    ]
+
+
+def _given(variant: Variant, *options: Option) -> Iterator[tuple[int, str, str]]:
+    """Yield the arguments that set one of the options: index, text and value, which may be the next argument."""
+    for index, argument in enumerate(variant.args):
+        if any(option.is_set_by(argument) for option in options):
+            _name, given, value = argument.partition("=")
+            yield index, argument, value if given else (*variant.args[index + 1 :], "")[0]

@@ -377,7 +377,8 @@ def _rows(change: ExperimentChange, facts: Facts, today: str) -> Iterator[Row]:
     experiment = (change.after or change.before).experiment  # type: ignore[union-attr]
     reserve: tuple[Words, ...] = (("all of this once `penstock render` has run",),)
     yield Row("Pods", tuple(_pods(one) for one in facts.pods or ()) + reserve * any(one.matters for one in facts.stale))
-    yield Row("Capacity", _capacity(change))
+    if not change.wrong:
+        yield Row("Capacity", _capacity(change))
     if change.after:
         yield Row("Rollout", tuple(_rollout(change, experiment, facts)))
         yield Row("Gates", tuple(_gates(change, experiment, facts)))
@@ -560,7 +561,7 @@ def _differences(differences: tuple[Difference, ...]) -> Row:
 def _picture(change: ExperimentChange) -> tuple[Share, ...]:
     sides = [side.experiment if side else None for side in (change.before, change.after)]
     old, new = ({one.name: one.traffic for one in side.variants} if side else {} for side in sides)
-    if old == new:
+    if old == new or change.wrong:
         return ()
     control = (sides[1] or sides[0]).control.name  # type: ignore[union-attr]
     return tuple(

@@ -75,10 +75,10 @@ def _print_objects(found: Comparison, read: Meaning) -> bool:
     differs = False
     for change in read.experiments:
         old, new = (
-            {one.planned.path: one for one in built.build(change.environment, name).manifests} if side else {}
-            for built, name, side in (
-                (before, change.former or change.name, change.before),
-                (after, change.name, change.after),
+            {one.planned.path: one for one in built.build(environment, name).manifests} if side else {}
+            for built, environment, name, side in (
+                (before, change.origin, change.former or change.name, change.before),
+                (after, change.environment, change.name, change.after),
             )
         )
         for path in sorted(old.keys() | new.keys()):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from generator.reviews.differences import Difference
-    from generator.reviews.meaning import ExperimentChange, Meaning
+    from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Meaning
 
     Paint = Callable[[str, str], str]
 
@@ -23,7 +23,7 @@ def text(meaning: Meaning, paint: Paint) -> str:
     lines = [
         line
         for environment in meaning.environments
-        for line in _block(environment.kind, f"environment {environment.name}", environment.differences, paint)
+        for line in _block(environment.kind, _place(environment), environment.differences, paint)
     ]
     for change in meaning.experiments:
         lines += _block(change.kind, _title(change), change.differences, paint, traffic(change))
@@ -46,8 +46,13 @@ def traffic(change: ExperimentChange) -> str:
     )
 
 
+def _place(change: EnvironmentChange) -> str:
+    return f"environment {change.name}" + (f" (was {change.former})" if change.former else "")
+
+
 def _title(change: ExperimentChange) -> str:
-    return f"{change.label} (was {change.former})" if change.former else change.label
+    was = f"{change.origin}/{change.name}" if change.origin != change.environment else change.former
+    return f"{change.label} (was {was})" if was else change.label
 
 
 def _block(kind: str, title: str, differences: tuple[Difference, ...], paint: Paint, shares: str = "") -> Iterator[str]:
@@ -70,7 +75,7 @@ def plain(meaning: Meaning) -> dict[str, Any]:
     """Return everything as data for JSON."""
     return {
         "environments": [
-            {"name": one.name, "kind": one.kind, "differences": _plain(one.differences)}
+            {"name": one.name, "kind": one.kind, "former": one.former, "differences": _plain(one.differences)}
             for one in meaning.environments
             if one.kind != "same"
         ],

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from generator.reviews.authorship import Edit
     from generator.reviews.builds import Builds
     from generator.reviews.departures import Departure
-    from generator.reviews.meaning import ExperimentChange, Meaning, Side
+    from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Meaning, Side
     from generator.reviews.overlaps import Overlaps
     from generator.reviews.restarts import Pods
     from generator.reviews.reversal import Reversal
@@ -105,6 +105,7 @@ class _Inspection:
             for one in read.wrong_before
             if one not in read.wrong_after
         ]
+        notes += [_shared(one) for one in read.environments if one.former]
         return review.Report(
             git.short(self._found.before.commit),
             git.short(self._found.after.commit) or "the working tree",
@@ -147,7 +148,7 @@ class _Inspection:
 
     def _facts(self, change: ExperimentChange, made: _Made, same: Overlaps, past: _Past) -> review.Facts:
         self._problems += [_stale(one.path) for one in made.stale if change.after]
-        life = past.lives.get((change.environment, change.former or change.name))
+        life = past.lives.get((change.origin, change.former or change.name))
         told = past.decisions.get((change.environment, change.name), [])
         reason = next((one.reason for one in reversed(told) if one.reason), "")
         evidence = self._evidence(change)
@@ -192,7 +193,9 @@ class _Inspection:
             return _Made(None, (), None, (), tuple(error.problems))
 
     def _compared(self, change: ExperimentChange, key: Key, fresh: set[Key]) -> _Made:
-        before = self._manifests(change)
+        found = self._manifests(change)
+        place, was = (environment_file(one).rpartition("/")[0] for one in (change.environment, change.origin))
+        before = {f"{place}{path.removeprefix(was)}": text for path, text in found.items()}
         committed = self._found.manifests(self._found.after, *key)
         after = committed
         problems: tuple[Problem, ...] = ()
@@ -208,7 +211,7 @@ class _Inspection:
         if change.kind == "unreadable":
             return _Made(None, objects, None, stale, problems)
         old, new = (
-            _services(change.before, change.former or change.name, before),
+            _services(change.before, change.former or change.name, found),
             _services(change.after, key[1], after),
         )
         same = {variant for variant, text in old.items() if new.get(variant) == text}
@@ -240,10 +243,10 @@ class _Inspection:
         name = change.former or change.name
         if change.before is None and "before" not in change.wrong:
             return {}
-        found = self._found.manifests(self._found.before, change.environment, name)
+        found = self._found.manifests(self._found.before, change.origin, name)
         if not found and change.before:
             with suppress(ProblemsError):
-                found = _sealed(self._builder(self._found.before).build(change.environment, name))
+                found = _sealed(self._builder(self._found.before).build(change.origin, name))
         return found
 
     def _past(self, changes: list[ExperimentChange]) -> Callable[[], _Past]:
@@ -263,7 +266,7 @@ class _Inspection:
     def _lives(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, Life]]:
         """Start to read the lives of those whose soak matters."""
         wanted = {
-            (one.environment, one.former or one.name)
+            (one.origin, one.former or one.name)
             for one in changes
             if one.before and one.after and one.rollout and transitions.grows(one)
         }
@@ -308,6 +311,15 @@ def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> t
 
 def _names(change: ExperimentChange) -> Iterable[str]:
     return filter(None, dict.fromkeys((change.former, change.name)))
+
+
+def _shared(change: EnvironmentChange) -> str:
+    """Both names own the same objects for a while, and who deletes what it has lost deletes the other's."""
+    return (
+        f"environment {change.former} is {change.name} now, in the same namespace: what applied {change.former} "
+        f"(Applications of Argo CD, Kustomizations of Flux) deletes objects when it goes, and {change.name} owns the "
+        "same; let it go without them first (no finalizer, no prune), or all of them are deleted and made anew"
+    )
 
 
 def _gravest(problems: list[Problem]) -> str:

@@ -11,6 +11,8 @@ from generator.reviews import differences
 from generator.versions import lives
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from generator.documents.load import Path
     from generator.domain.interpret import Place as Site
     from generator.domain.interpret import Reading
@@ -70,6 +72,11 @@ class ExperimentChange(NamedTuple):
     kept: Kept | None = None
 
     @property
+    def origin(self) -> str:
+        """The environment that it was in before, under which its own now stands if that was renamed."""
+        return self.before.environment.name if self.before else self.environment
+
+    @property
     def label(self) -> str:
         """How people call it."""
         return f"{self.environment}/{self.name}"
@@ -88,12 +95,16 @@ class ExperimentChange(NamedTuple):
 
 
 class EnvironmentChange(NamedTuple):
-    """What became of an environment's own file; `wrong` are the sides that cannot be read."""
+    """What became of an environment's own file; `wrong` are the sides that cannot be read.
+
+    `former` is its name before, if it is another one.
+    """
 
     name: str
     kind: Kind
     differences: tuple[Difference, ...]
     wrong: Wrong = ()
+    former: str = ""
 
 
 class Meaning(NamedTuple):
@@ -109,8 +120,14 @@ def of(found: Comparison) -> Meaning:
     """Read what a comparison laid out."""
     before, after = _Reader(found.before), _Reader(found.after)
     experiments = _renamed([_experiment(before, after, *place) for place in found.affected])
-    environments = tuple(_environment(before, after, name) for name in found.environments)
-    return Meaning(environments, tuple(experiments), tuple(before.problems), tuple(after.problems))
+    environments = [_environment(before, after, name) for name in found.environments]
+    moved = _moved(environments, before, after)
+    return Meaning(
+        tuple(_rejoined(environments, moved, before, after)),
+        tuple(_followed(experiments, moved)),
+        tuple(before.problems),
+        tuple(after.problems),
+    )
 
 
 class _Reader:
@@ -229,3 +246,45 @@ def _environment(before: _Reader, after: _Reader, name: str) -> EnvironmentChang
         found = differences.of_environment(old, new)
         return EnvironmentChange(name, "changed" if found else "same", found)
     return EnvironmentChange(name, "added" if new else "removed", ())
+
+
+def _moved(changes: list[EnvironmentChange], before: _Reader, after: _Reader) -> dict[str, str]:
+    """Return the former names of environments that are renamed: the same place in the cluster, and the same domain."""
+    gone = {one.name: _ground(before.place(one.name)) for one in changes if one.kind == "removed"}
+    come = {one.name: _ground(after.place(one.name)) for one in changes if one.kind == "added"}
+    alone = [
+        ground for ground in come.values() if [*gone.values()].count(ground) == [*come.values()].count(ground) == 1
+    ]
+    return {new: old for new, on in come.items() for old, was in gone.items() if on == was and on in alone}
+
+
+def _ground(site: Site | None) -> tuple[str, str, str]:
+    assert site is not None  # noqa: S101 (it was added or removed)
+    one = site.environment
+    return site.document.spec.get("cluster", ""), one.namespace, one.routing.domain
+
+
+def _rejoined(
+    changes: list[EnvironmentChange], moved: dict[str, str], before: _Reader, after: _Reader
+) -> Iterator[EnvironmentChange]:
+    for one in changes:
+        old, new = before.place(moved.get(one.name, "")), after.place(one.name)
+        if one.name in moved and old and new:
+            found = differences.of_environment(old, new)
+            yield one._replace(kind="renamed", former=moved[one.name], differences=found)
+        elif one.name not in moved.values():
+            yield one
+
+
+def _followed(changes: list[ExperimentChange], moved: dict[str, str]) -> Iterator[ExperimentChange]:
+    """Join experiments that have gone with their environment to its new name."""
+    gone = {(one.environment, one.name): one for one in changes if one.kind == "removed"}
+    came = {(moved[one.environment], one.name) for one in changes if one.kind == "added" and one.environment in moved}
+    for one in changes:
+        old = gone.get((moved.get(one.environment, ""), one.name)) if one.kind == "added" else None
+        if old and old.before and one.after:
+            found = differences.of_experiment(old.before.reading, one.after.reading)
+            kind: Kind = "changed" if differences.differ(old.before.reading, one.after.reading) else "same"
+            yield one._replace(kind=kind, before=old.before, differences=found, ruled=old.ruled)
+        elif not (one.kind == "removed" and (one.environment, one.name) in came):
+            yield one

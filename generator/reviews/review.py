@@ -121,6 +121,7 @@ def of_environment(change: EnvironmentChange, file: str, changed: int) -> Review
     follows = f"what is rendered changes for {changed} of its experiments" if changed else "nothing rendered changes"
     said: dict[str, Words] = {
         "added": ("new environment",),
+        "renamed": (f"renamed from {change.former}, in the same namespace and domain: see the note",),
         "removed": ("removed, with all of its experiments",),
         "unreadable": (_unread(change.wrong),),
         "same": (f"only its defaults differ: {follows}",),
@@ -168,6 +169,8 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
         what = "new experiment" if change.kind == "added" else "could not be read before, and can now"
         yield (f"{what}: {_split(after)} of the requests to {after.hostname}",)
         return
+    if change.origin != change.environment:
+        yield (f"was {change.origin}/{change.name} before",)
     if change.former:
         yield (f"renamed from {change.former}: every object of it is made anew",)
     moved = _moved_address(change)
@@ -181,7 +184,7 @@ def _headline(change: ExperimentChange, facts: Facts) -> Iterator[Words]:
         rest = [one for one in rest if not _is_of_model(one)]
     if rest:
         yield _fields(rest)
-    if not change.differences:
+    if not change.differences and change.origin == change.environment:
         yield from _unsaid(facts)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -643,17 +644,85 @@ def test_a_protected_branch(ours: Repository, tmp_path: Path) -> None:
     assert "The commit is kept as " in message
 
 
-def test_a_remote_that_may_only_be_read(ours: Repository, tmp_path: Path) -> None:
-    git(tmp_path / "remote.git", "config", "receive.denyUpdates", "all")
-    hook(tmp_path / "remote.git/hooks", "update", "exit 1")
-    shift(ours, 40)
-    assert "origin does not take " in refusal(ours, push=True)
-
-
 def test_a_remote_that_is_gone(ours: Repository, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "remote.git")
     shift(ours, 40)
     assert "does not appear to be a git repository" in refusal(ours, push=True)
+
+
+def test_what_a_protected_branch_says_cannot_touch_a_terminal(ours: Repository, tmp_path: Path) -> None:
+    hook(tmp_path / "remote.git/hooks", "pre-receive", r"printf '\033[31mGH006: protected\a\033[0m\n' >&2; exit 1")
+    shift(ours, 40)
+    said = refusal(ours, push=True)
+    assert "    remote: \\x1b[31mGH006: protected\\x07\\x1b[0m" in said
+    assert (
+        "    where a branch takes no push, publish to one of your own with --branch, and open a pull request\n" in said
+    )
+    assert all(line.isprintable() for line in said.splitlines())
+
+
+def test_a_remote_that_may_only_be_read(ours: Repository) -> None:
+    """As root nothing is forbidden, so the remote's side becomes somebody else, to whom the folder does not belong."""
+    with tempfile.TemporaryDirectory() as place:
+        bare = f"{place}/remote.git"
+        git(ours.root, "clone", "--quiet", "--bare", "--config=safe.directory=*", ".", bare)
+        git(ours.root, "remote", "set-url", "origin", f"file://{bare}")
+        for folder, _, _ in os.walk(place):
+            os.chmod(folder, 0o555)  # noqa: PTH101, S103
+        if os.getuid() == 0:
+            become = "import os, sys, warnings; os.setuid(65534); os.execvp(sys.argv[1], sys.argv[1:])"
+            trust = "GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'"
+            command = f"{trust} {sys.executable} -c '{become}' git-receive-pack"
+            git(ours.root, "config", "remote.origin.receivepack", command)
+        shift(ours, 40)
+        said = refusal(ours, push=True)
+        for folder, _, _ in os.walk(place):
+            os.chmod(folder, 0o755)  # noqa: PTH101, S103
+    assert said.startswith("origin does not take ")
+    assert "unable to create temporary object directory" in said
+    assert "    give git credentials that may push there, or ask who owns it\n" in said
+
+
+def test_a_remote_that_does_not_answer(ours: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generator.publishing.remote._PATIENCE", 0.5)
+    git(ours.root, "config", "remote.origin.uploadpack", "sleep 5;")
+    shift(ours, 40)
+    assert refusal(ours, push=True) == (
+        "git ls-remote in REPO: no answer within 0.5 seconds; see whether the remote can be reached, then run the "
+        "command again"
+    )
+
+
+@pytest.mark.parametrize("own", ["", "GIT_SSH_COMMAND", "GIT_SSH", "core.sshCommand"])
+def test_ssh_asks_nobody_unless_the_user_says_how_to_run_it(
+    ours: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    programs = tmp_path / "bin"
+    hook(programs, "ssh", f'echo "$@" >{tmp_path}/asked; exit 1')
+    hook(programs, "theirs", f"echo theirs >{tmp_path}/asked; exit 1")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ssh")
+    if own.isupper():
+        monkeypatch.setenv(own, str(programs / "theirs"))
+    elif own:
+        git(ours.root, "config", own, str(programs / "theirs"))
+    git(ours.root, "remote", "set-url", "origin", "ssh://git.example.com/models.git")
+    shift(ours, 40)
+    refusal(ours, push=True)
+    asked = (tmp_path / "asked").read_text()
+    assert ("BatchMode=yes" in asked, "theirs" in asked) == (not own, bool(own))
+
+
+def test_a_remote_whose_default_branch_has_another_name(ours: Repository, tmp_path: Path) -> None:
+    other = tmp_path / "other.git"
+    git(tmp_path, "clone", "--quiet", "--bare", "remote.git", "other.git")
+    git(other, "branch", "--quiet", "--move", "main", "trunk")
+    git(other, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    shift(ours, 40)
+    send(ours)
+    done = send(ours, repository=f"file://{other}")
+    assert (done.branch, git(other, "rev-parse", "trunk")) == ("trunk", done.commit)
+    assert git(other, "for-each-ref", "--format=%(refname)") == "refs/heads/trunk"
 
 
 def test_no_remote_at_all(ours: Repository) -> None:
@@ -667,6 +736,31 @@ def test_no_remote_at_all(ours: Repository) -> None:
 @pytest.mark.parametrize("branch", ["-x", "--upload-pack=evil", "a..b", "a b", "@{-1}x"])
 def test_a_branch_name_that_is_none(ours: Repository, branch: str) -> None:
     assert refusal(ours, branch=branch) == f"{branch!r} cannot be the name of a branch; give --branch another one"
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_killed_between_the_push_and_the_branch_here_a_second_run_finishes(
+    ours: Repository, tmp_path: Path, new: bool
+) -> None:
+    """The remote's own hook kills it, when the push has landed and nobody here knows yet."""
+    name = "fresh" if new else EXPERIMENT
+    if new:
+        add(ours, name)
+    shift(ours, 40, name)
+    hook(tmp_path / "remote.git/hooks", "post-receive", 'kill -9 "$VICTIM"; sleep 1')
+    command = f"VICTIM=$$ exec {sys.executable} -P -m generator publish {name} -e {ENVIRONMENT} --push"
+    before = git(ours.root, "rev-parse", "HEAD")
+    done = subprocess.run(["sh", "-c", command], cwd=ours.root, capture_output=True, check=False)
+    assert done.returncode == -9
+    landed = git(tmp_path / "remote.git", "rev-parse", "main")
+    assert (git(ours.root, "rev-parse", "HEAD") == before, landed == before) == (True, False)
+    assert status(ours) == (f"?? {experiment_file(ENVIRONMENT, name)}" if new else f" M {SPEC}")
+    assert "it has changes that are not committed\n" in ours.penstock("status").stdout
+    (tmp_path / "remote.git/hooks/post-receive").unlink()
+    assert send(ours, name, push=True) == Published("", "main", pushed=False, files=(), subject="")
+    assert git(ours.root, "rev-parse", "HEAD", "origin/main").split() == [landed] * 2
+    assert status(ours) == ""
+    assert ours.penstock("render", "--check").returncode == 0
 
 
 # Locks.

@@ -147,6 +147,7 @@ def _here(job: Job, said: Message, branch: str, course: Course | None, *, push: 
                     _pause(round_)
                     continue
                 done = done._replace(pushed=True)
+            _remember(place, line, commit)
             with _telling(done, line):
                 if _follow(job, draft, own, line, local, commit):
                     return done
@@ -265,6 +266,13 @@ def _follow(job: Job, draft: Draft, own: str, line: _Line, local: str, commit: s
     if done.status and _commit(place.top, line.ref) == local:
         raise git.failure(place.top, ("update-ref",), done)
     return not done.status
+
+
+def _remember(place: Checkout, line: _Line, commit: str) -> None:
+    """Move the image of the remote's branch on, as a push does unless it is killed."""
+    known = _commit(place.top, line.tracking) if line.server else ""
+    if known and known != commit:
+        git.run(place.top, "update-ref", "-m", "penstock publish", line.tracking, commit, known)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator.problems import PenstockError
-from generator.publishing import checkout
+from generator.publishing import checkout, remote
 from generator.report import printable
 from generator.versions import git
 
@@ -142,7 +142,7 @@ def cloned(place: Checkout, own: str, address: str) -> Iterator[Workshop]:
     """Clone another repository for the duration; identity and signing are those configured in the user's own."""
     with _folder(own) as folder:
         options = ("--quiet", "--no-checkout", "--depth=1", "--no-tags", "--origin=origin")
-        git.run(place.top, "clone", *options, "--", address, folder)
+        git.run(place.top, "clone", *options, "--", address, folder, extra=remote.unasked(place.top))
         yield Workshop(folder, _identity(place.top))
 
 

@@ -50,6 +50,8 @@ _FOREIGN = {
 # Messages in English, for `_REMEDIES`; no question at a terminal; no lock of the index just to read it faster later.
 _ALWAYS = {"LC_ALL": "C", "LANGUAGE": "", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 _REMEDIES = (
+    ("does not appear to be a git repository", "see whether you may read it, and check the address: `git remote -v`"),
+    ("no answer within", "see whether the remote can be reached, then run the command again"),
     ("not a git repository", "run `git init` there, or name another folder with -C"),
     ("dubious ownership", "run `git config --global --add safe.directory` with the folder that git names"),
     (".lock'", "another git works there: let it finish, or remove the lock that a killed one left"),
@@ -210,9 +212,18 @@ def line(root: str, *arguments: str) -> str:
     return os.fsdecode(run(root, *arguments)).rstrip("\n")
 
 
-def attempt(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> Finished:
-    """Run git for callers to whom its exit status is an answer; GitError only if git cannot be run at all."""
-    return _finished(_started(root, arguments, extra or {}), data)
+def attempt(
+    root: str,
+    *arguments: str,
+    data: bytes = b"",
+    extra: Mapping[str, str] | None = None,
+    patience: float | None = None,
+) -> Finished:
+    """Run git for callers to whom its exit status is an answer; GitError only if git cannot be run at all.
+
+    Or if it has not ended after `patience` seconds.
+    """
+    return _finished(_started(root, arguments, extra or {}), data, patience)
 
 
 def hook(root: str, options: Sequence[str], name: str, *arguments: str, extra: Mapping[str, str]) -> Finished:
@@ -330,9 +341,14 @@ def _started(root: str, arguments: Iterable[str], extra: Mapping[str, str]) -> s
         raise GitError(f"git cannot be run in {root}: {error}; mend that, then run the command again") from None
 
 
-def _finished(process: subprocess.Popen[bytes], data: bytes) -> Finished:
+def _finished(process: subprocess.Popen[bytes], data: bytes, patience: float | None = None) -> Finished:
     with process:
-        out, err = process.communicate(data)
+        try:
+            out, err = process.communicate(data, patience)
+        except subprocess.TimeoutExpired:
+            process.kill()  # what it has started may still hold the pipes, so nothing more is read
+            said = f"no answer within {patience:g} seconds"
+            return Finished(-1, b"", said)
     return Finished(process.returncode, out, err.decode(errors="replace").strip())
 
 

@@ -136,7 +136,17 @@ PORT_OPTIONS = (
 )
 METRICS_PORT_OPTIONS = (Option("--metrics-port", "--metrics-p"),)
 WORKERS_OPTION = Option("--workers", "--w")
-# SeldonIO/MLServer: mlserver/settings.py.
+# vllm-project/vllm: vllm/engine/arg_utils.py, for KServe's Hugging Face server too. Values are paths, URIs or names on
+# the Hugging Face Hub; those of --lora-modules have a name before them.
+LOADING_OPTIONS = (
+    Option("--model", "--model"),
+    Option("--tokenizer", "--tokenizer"),
+    Option("--hf-config-path", "--hf-c"),
+    Option("--lora-modules", "--lora-m"),
+)
+REMOTE_CODE_OPTION = Option("--trust-remote-code", "--trust")
+# SeldonIO/MLServer: mlserver/settings.py. KServe's webhook sets the last to /mnt/models where it is not set.
+LOADING_VARIABLE = "MLSERVER_MODEL_URI"
 PORT_VARIABLE, METRICS_PORT_VARIABLE = "MLSERVER_HTTP_PORT", "MLSERVER_METRICS_PORT"
 
 

@@ -52,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     analysis.floors,
     policy.owner,
     policy.storage,
+    policy.loaded,
     policy.loggers,
     policy.patches,
 )

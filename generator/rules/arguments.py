@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from generator import kserve
@@ -25,7 +26,7 @@ def model_name(document: Document, experiment: Experiment, _: Environment) -> li
     for variant in experiment.variants:
         own = variant.runtime.name_argument.replace("_", "-")
         options = (*kserve.NAME_OPTIONS, *([kserve.Option(own, own)] if own else []))
-        for index, argument, _value in _given(variant, *options):
+        for index, argument, _value in given(variant, *options):
             path = setting(document, variant.name, "args", index)
             found.append(document.problem("PS347", path, f"`{argument}` sets {which}", f"remove the argument; {fix}"))
         name = variant.runtime.name_env or "MLSERVER_MODEL_NAME"
@@ -46,7 +47,7 @@ def ports(document: Document, experiment: Experiment, _: Environment) -> list[Pr
         ):
             reason = f"but requests and scrapes of {chosen.name} go to {port}"
             fix = "remove it; the environment's runtimes say which ports a server has"
-            for index, argument, value in _given(variant, *options):
+            for index, argument, value in given(variant, *options):
                 if value != str(port):
                     path = setting(document, variant.name, "args", index)
                     found.append(document.problem("PS364", path, f"`{argument}` sets a port, {reason}", fix))
@@ -70,14 +71,16 @@ def workers(document: Document, experiment: Experiment, _: Environment) -> list[
         )
         for variant in experiment.variants
         if variant.runtime.source == "kserve"
-        for index, _argument, value in _given(variant, kserve.WORKERS_OPTION)
+        for index, _argument, value in given(variant, kserve.WORKERS_OPTION)
         if value != "1"
     ]
 
 
-def _given(variant: Variant, *options: Option) -> Iterator[tuple[int, str, str]]:
-    """Yield the arguments that set one of the options: index, text and value, which may be the next argument."""
+def given(variant: Variant, *options: Option) -> Iterator[tuple[int, str, str]]:
+    """Yield the arguments that set one of the options: index, text and value, each of several that follow it."""
     for index, argument in enumerate(variant.args):
         if any(option.is_set_by(argument) for option in options):
-            _name, given, value = argument.partition("=")
-            yield index, argument, value if given else (*variant.args[index + 1 :], "")[0]
+            _name, equals, value = argument.partition("=")
+            rest = takewhile(lambda one: not one.startswith("-"), variant.args[index + 1 :])
+            for one in [value] if equals else [*rest] or [""]:
+                yield index, argument, one

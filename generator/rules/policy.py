@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from generator import kserve
 from generator.domain.experiments import setting
 from generator.manifests import stored
+from generator.problems import WARNING
+from generator.rules import arguments
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
@@ -68,6 +71,35 @@ def loggers(document: Document, experiment: Experiment, environment: Environment
                 _allowed(environment.policy.loggers),
             )
     return list(found.values())
+
+
+def loaded(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """Servers load what their arguments name as well, and remote code from where a model's own files say."""
+    allowed, found = environment.policy.storage, []
+    for variant in experiment.variants:
+        named: list[tuple[Path, str]] = [
+            (("args", index), _unnamed(value))
+            for index, _argument, value in arguments.given(variant, *kserve.LOADING_OPTIONS)
+        ]
+        named += [(("env", name), str(value)) for name, value in variant.env if name == kserve.LOADING_VARIABLE]
+        for keys, where in named:
+            uri = where if "://" in where else f"hf://{where}"
+            if not where.startswith("/") and not permits(allowed, uri):
+                message = f"environment {environment.name} does not allow a server to load `{uri}`"
+                path = setting(document, variant.name, *keys)
+                found.append(document.problem("PS370", path, message, _allowed(allowed)))
+        for index, argument, _value in arguments.given(variant, kserve.REMOTE_CODE_OPTION) if allowed else ():
+            message = f"`{argument}` runs code from wherever the model's files name, whatever {environment.name} allows"
+            path = setting(document, variant.name, "args", index)
+            fix = "remove it, or see that the model brings its code along"
+            found.append(document.problem("PS370", path, message, fix, severity=WARNING))
+    return found
+
+
+def _unnamed(value: str) -> str:
+    """Take away the name that stands before a location, `name=org/adapter`; never a part of a URI."""
+    name, _equals, where = value.partition("=")
+    return where if where and "/" not in name else value
 
 
 def patches(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:

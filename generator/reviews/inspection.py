@@ -80,9 +80,7 @@ class _Inspection:
         self._problems: list[Problem] = []
         self._unknown: list[str] = []
         self._read = meaning.of(found)
-        self._called = [
-            addresses.of(one.after.experiment, one.after.environment) for one in self._read.experiments if one.after
-        ]
+        self._called = outages.called(self._read.experiments)
         self._retemplated = found.before.templates != found.after.templates
         self._redefined = {one.name for one in self._read.environments if one.kind == "changed"}
 

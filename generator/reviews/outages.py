@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from generator import kserve
 from generator.problems import WARNING
 from generator.reviews import addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from generator.problems import Problem
     from generator.reviews.addresses import Address
@@ -17,37 +17,69 @@ if TYPE_CHECKING:
     from generator.reviews.restarts import Pods
 
 
-def check(change: ExperimentChange, pods: Iterable[Pods], after: Iterable[Address]) -> Iterator[Problem]:
-    """Yield what loses requests; `after` is where the experiments are called that the whole change leaves."""
-    if change.before is None:
-        if change.after is None and "after" not in change.wrong:
-            yield change.problem(
-                "PS713",
-                (),
-                "an experiment is deleted that could not be read before: who called it gets no answer any more",
-                "mend it first, so that it can be told what it serves",
-                WARNING,
-            )
+class Called(NamedTuple):
+    """Where the experiments of the whole change are called, before and after it."""
+
+    before: tuple[Address, ...]
+    after: tuple[Address, ...]
+
+
+def called(changes: Sequence[ExperimentChange]) -> Called:
+    """Say where the experiments of a change are called."""
+    before = tuple(_address(one.before) for one in changes if one.before)
+    return Called(before, tuple(_address(one.after) for one in changes if one.after))
+
+
+def check(change: ExperimentChange, pods: Iterable[Pods], called: Called) -> Iterator[Problem]:
+    """Yield what loses requests."""
+    if "after" in change.wrong:
         return
-    ended = _ended(change.before, change.after, after)
+    if change.before is None:
+        yield from _unknown(change) if change.wrong else _inherited(change, pods, called.before)
+        return
+    ended = _ended(change.before, change.after, called.after)
     if ended:
         yield _ending(change, change.before, ended)
     if change.after:
         yield from _removed(change, change.before, change.after)
         shares = {one.name: one.traffic for one in change.after.experiment.serving}
-        called = [one for one in pods if one.variant in shares]
+        serving = [one for one in pods if one.variant in shares]
         if not (change.former and ended):  # nobody calls it yet where it is now
-            yield from _moved(change, [one for one in called if one.effect == "moves"], shares)
-        yield from _cold(change, change.before, called, shares)
+            yield from _moved(change, [one for one in serving if one.effect == "moves"], shares)
+        yield from _cold(change, {one.name for one in change.before.experiment.serving}, serving, shares)
+
+
+def _unknown(change: ExperimentChange) -> Iterator[Problem]:
+    if change.after is None:
+        yield change.problem(
+            "PS713",
+            (),
+            "an experiment is deleted that could not be read before: who called it gets no answer any more",
+            "mend it first, so that it can be told what it serves",
+            WARNING,
+        )
+
+
+def _inherited(change: ExperimentChange, pods: Iterable[Pods], before: Iterable[Address]) -> Iterator[Problem]:
+    """Nobody calls what is new, unless it takes over the hostname of another experiment."""
+    if change.after and change.after.experiment.hostname in {one.host for one in before}:
+        shares = {one.name: one.traffic for one in change.after.experiment.serving}
+        fix = "add it at an address of its own first, and let it take over the hostname in a later change"
+        for one in _cold(change, set(), [one for one in pods if one.variant in shares], shares):
+            yield one._replace(fix=fix)
 
 
 def _ended(before: Side, after: Side | None, others: Iterable[Address]) -> str:
     """Say which calls end; another experiment may answer in the place of one that goes."""
-    old = addresses.of(before.experiment, before.environment)
+    old = _address(before)
     if after:
-        return addresses.ended(old, addresses.of(after.experiment, after.environment))
+        return addresses.ended(old, _address(after))
     heir = next((one for one in others if one.host == old.host), None)
     return addresses.ended(old, heir) if heir else f"the hostname {old.host} stops answering"
+
+
+def _address(side: Side) -> Address:
+    return addresses.of(side.experiment, side.environment)
 
 
 def _ending(change: ExperimentChange, before: Side, ended: str) -> Problem:
@@ -105,10 +137,9 @@ def _moved(change: ExperimentChange, moved: list[Pods], shares: dict[str, int]) 
     )
 
 
-def _cold(change: ExperimentChange, before: Side, called: list[Pods], shares: dict[str, int]) -> Iterator[Problem]:
-    """What nobody has loaded yet cannot answer."""
-    had = {one.name for one in before.experiment.serving}
-    for name, effect in ((one.variant, one.effect) for one in called):
+def _cold(change: ExperimentChange, had: set[str], serving: list[Pods], shares: dict[str, int]) -> Iterator[Problem]:
+    """What nobody has loaded yet cannot answer; `had` are those that got requests before."""
+    for name, effect in ((one.variant, one.effect) for one in serving):
         if effect == "new":
             said = (
                 f"{name} is new and gets {shares[name]} % of the requests, which fail until its model is loaded unless "

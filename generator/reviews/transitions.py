@@ -103,7 +103,7 @@ def _overridden(found: Iterable[Problem], change: ExperimentChange, known: Circu
     counts = known.override and _policy(change).overrides
     for one in found:
         message = f"{one.message}; overridden: {shown(known.override)}"
-        yield one._replace(severity=WARNING, message=message) if counts else one
+        yield one._replace(severity=WARNING, message=message) if counts and one.severity != WARNING else one
 
 
 def grows(change: ExperimentChange) -> bool:

@@ -117,6 +117,7 @@ MEANINGS = {
     "PS603": "a file is declared no more, but was edited by hand",
     "PS604": "a foreign file among rendered ones",
     "PS605": "a link on the way to a rendered file",
+    "PS606": "a rendered file is out of date",
     "PS701": "a step that is larger than the environment allows",
     "PS702": "a change within a freeze",
     "PS703": "a change by somebody who may not make it",

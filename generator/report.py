@@ -29,9 +29,15 @@ def _visible(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
-def problems(found: Sequence[Problem], form: str) -> str:
-    """Write problems in one of FORMATS, sorted by place; ends with a line end unless empty."""
-    return _WRITERS[form](_safe(found))
+def problems(found: Sequence[Problem], form: str, *, fail_on_warn: bool = False) -> str:
+    """Write problems in one of FORMATS, sorted by place; ends with a line end unless empty.
+
+    With `fail_on_warn`, JUnit counts warnings among the failures: it has no other word for what fails a run.
+    """
+    told = _safe(found)
+    if fail_on_warn and form == "junit":
+        told = [problem._replace(severity=ERROR) for problem in told]
+    return _WRITERS[form](told)
 
 
 def document(found: Sequence[Problem], changes: Sequence[Change], same: int) -> str:

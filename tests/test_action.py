@@ -355,7 +355,9 @@ def test_stale_files_are_an_error(request_: Repository, tmp_path: Path, forge: t
         document["spec"]["traffic"] = {"v1": 80, "v2": 20}
     done = act(request_, tmp_path, forge[1])
     assert done.status == 1
-    assert "::error::Rendered files are out of date" in done.out
+    folder = "environments/production/manifests/traffic/recommendation-model"
+    route = f"{folder}/httproute-recommendation-model-experiment.yaml"
+    assert f"::error file={route},title=Penstock PS606::is not what is declared; run `penstock render`\n" in done.out
     assert "update  environments/production/manifests/traffic" in forge[0].comments[0]["body"]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from repositories import Repository
 
 MODEL = "environments/production/manifests/models/recommendation-model/inferenceservice-recommendation-model-v1.yaml"
+ROUTE = "environments/production/manifests/traffic/recommendation-model/httproute-recommendation-model-experiment.yaml"
 
 
 def test_exit_codes(repository: Repository) -> None:
@@ -40,6 +42,12 @@ def test_warnings_pass_unless_told_otherwise(repository: Repository) -> None:
     assert (done.returncode, done.stdout.count("warning PS319")) == (0, 1)
     assert repository.penstock("validate", "--fail-on-warn").returncode == 1
     assert repository.penstock("render", "--fail-on-warn").returncode == 1
+    failures = [
+        ET.fromstring(repository.penstock(command, *flags, "-o", "junit").stdout).get("failures")
+        for command in ("validate", "render")
+        for flags in ((), ("--fail-on-warn",))
+    ]
+    assert failures == ["0", "1", "0", "1"]
 
 
 def test_an_environment_without_experiments_is_checked_too(repository: Repository) -> None:
@@ -159,8 +167,49 @@ def test_one_mistake_and_nothing_is_written(repository: Repository) -> None:
     before = repository.files()
     done = repository.penstock("render")
     assert done.returncode == 1
-    assert "(nothing was written)" in done.stdout
+    assert done.stdout.splitlines()[-1] == "8 errors; nothing was written"
+    assert " create" not in done.stdout
     assert repository.files() == before
+
+
+def test_every_file_out_of_date_is_a_result_for_machines(repository: Repository) -> None:
+    repository.penstock("render")
+    (repository.root / ROUTE).unlink()
+    left = "environments/production/manifests/models/recommendation-model/left.yaml"
+    (repository.root / left).write_bytes((repository.root / MODEL).read_bytes())
+    with repository.experiment() as document:
+        document["spec"]["variants"]["v1"]["replicas"] = {"min": 2}
+        document["spec"]["variants"]["v2"]["replicas"] = {"min": 2}
+
+    def found(form: str) -> str:
+        done = repository.penstock("render", "--check", "-o", form)
+        assert done.returncode == 1, form
+        return done.stdout
+
+    other = MODEL.replace("-v1.yaml", "-v2.yaml")
+    stale = {
+        MODEL: "is not what is declared",
+        other: "is not what is declared",
+        left: "is declared no more",
+        ROUTE: "is not there, though it is declared",
+    }
+    said = json.loads(found("json"))
+    assert {one["file"]: one["message"] for one in said["problems"]} == stale
+    assert {one["code"] for one in said["problems"]} == {"PS606"}
+    assert {one["path"] for one in said["changes"]} == stale.keys()
+    assert found("github") == "".join(
+        f"::error file={file},title=Penstock PS606::{stale[file]}; run `penstock render`\n" for file in sorted(stale)
+    )
+    results = json.loads(found("sarif"))["runs"][0]["results"]
+    assert [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in results] == sorted(stale)
+    assert ET.fromstring(found("junit")).get("failures") == "4"
+    assert found("text") == (
+        f"update  {MODEL}\nupdate  {other}\ndelete  {left}\ncreate  {ROUTE}\n"
+        "1 create, 2 update, 1 delete, 12 same (nothing was written)\n"
+    )
+    for flag in ("--dry-run", "--force"):
+        assert json.loads(repository.penstock("render", flag, "-o", "json").stdout)["problems"] == []
+    assert repository.penstock("render", "--check", "-o", "github").stdout == ""
 
 
 def test_hand_edits_are_kept_until_forced(repository: Repository) -> None:

@@ -174,7 +174,9 @@ def _checks(program: str) -> tuple[str, int]:
     if fresh.status == 0:
         return "", 0
     if fresh.status == 1:
-        _say("::error::Rendered files are out of date: run `penstock render` and commit what it writes.")
+        said = marked.out.splitlines()
+        stale = _penstock(program, "render", "--check", "-o", "github").out.splitlines()
+        _say("\n".join(line for line in stale if line not in said))
     return f"\n**Rendered files are out of date:** run `penstock render`.\n\n{_fenced(fresh.out)}", fresh.status
 
 

@@ -63,7 +63,7 @@ def command(
         _print_manifests(inventory, picked, options)
     result = run.run(inventory, picked, options)
     found = [*inventory.problems, *result.problems]
-    stale = changes.show(result, found, output, dry=not options.write)
+    stale = changes.show(result, found, output, dry=not options.write, check=check, fail_on_warn=fail_on_warn)
     sys.exit(problems.status(found, fail_on_warn=fail_on_warn) or int(check and stale))
 
 

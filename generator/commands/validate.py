@@ -33,7 +33,7 @@ def command(
     inventory, picked = chosen(directory, environments, experiments)
     options = run.Options(run.today(), compare=False, use_cache=not no_cache, workers=jobs, crds=crds or "")
     found = [*inventory.problems, *run.run(inventory, picked, options).problems]
-    click.echo(report.problems(found, output), nl=False)
+    click.echo(report.problems(found, output, fail_on_warn=fail_on_warn), nl=False)
     if output == "text":
         number = sum(map(len, picked.values()))
         click.echo(

@@ -31,6 +31,11 @@ CREATE: Final = "create"
 UPDATE: Final = "update"
 SAME: Final = "same"
 DELETE: Final = "delete"
+_OUTDATED = {
+    CREATE: "is not there, though it is declared",
+    UPDATE: "is not what is declared",
+    DELETE: "is declared no more",
+}
 
 _AREA = ".penstock-staging-"
 _IGNORE = ".gitignore"
@@ -110,6 +115,11 @@ def compare(
     ordered = [findings[path] for path in sorted(findings)]
     changes = [finding for finding in ordered if isinstance(finding, Change)]
     return changes, [finding for finding in ordered if isinstance(finding, Problem)]
+
+
+def outdated(change: Change) -> Problem:
+    """Say that a file is not what it should be by now: what `compare` found would change it."""
+    return Problem("PS606", Place(change.path), _OUTDATED[change.action], "run `penstock render`")
 
 
 def _findings(

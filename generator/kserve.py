@@ -4,6 +4,8 @@ Sources are files of kserve/kserve: config/runtimes/*.yaml (runtimes), pkg/const
 pkg/controller/v1beta1/inferenceservice/utils/utils.go (storage schemes, selection of a runtime).
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 STANDARD = "Standard"
@@ -136,9 +138,16 @@ PORT_OPTIONS = (
 )
 METRICS_PORT_OPTIONS = (Option("--metrics-port", "--metrics-p"),)
 WORKERS_OPTION = Option("--workers", "--w")
+# kserve/kserve: python/sklearnserver/sklearnserver/model.py and its like download what --model_dir names, and
+# python/huggingfaceserver/huggingfaceserver/__main__.py what --model_id does; Triton and TensorFlow Serving open URIs.
 # vllm-project/vllm: vllm/engine/arg_utils.py, for KServe's Hugging Face server too. Values are paths, URIs or names on
 # the Hugging Face Hub; those of --lora-modules have a name before them.
 LOADING_OPTIONS = (
+    Option("--model-dir", "--model-d"),
+    Option("--model-id", "--model-i"),
+    Option("--model-repository", "--model-rep"),
+    Option("--model-store", "--model-s"),
+    Option("--model-base-path", "--model-b"),
     Option("--model", "--model"),
     Option("--tokenizer", "--tokenizer"),
     Option("--hf-config-path", "--hf-c"),
@@ -148,6 +157,16 @@ REMOTE_CODE_OPTION = Option("--trust-remote-code", "--trust")
 # SeldonIO/MLServer: mlserver/settings.py. KServe's webhook sets the last to /mnt/models where it is not set.
 LOADING_VARIABLE = "MLSERVER_MODEL_URI"
 PORT_VARIABLE, METRICS_PORT_VARIABLE = "MLSERVER_HTTP_PORT", "MLSERVER_METRICS_PORT"
+
+
+def given(args: Sequence[str], *options: Option) -> Iterator[tuple[int, str, str]]:
+    """Yield the arguments that set one of the options: index, text and value, each of several that follow it."""
+    for index, argument in enumerate(args):
+        if any(option.is_set_by(argument) for option in options):
+            _name, equals, value = argument.partition("=")
+            rest = takewhile(lambda one: not one.startswith("-"), args[index + 1 :])
+            for one in [value] if equals else [*rest] or [""]:
+                yield index, argument, one
 
 
 def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:

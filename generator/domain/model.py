@@ -9,7 +9,7 @@ itself takes to start. And annotations as they are, not put off: a named tuple c
 
 from typing import Any, Literal, NamedTuple
 
-from generator.kserve import Runtime
+from generator.kserve import LOADING_OPTIONS, Runtime, given
 
 Pairs = tuple[tuple[str, str], ...]
 Role = Literal["success", "guardrail"]
@@ -281,7 +281,12 @@ class Variant(NamedTuple):
     @property
     def model(self) -> tuple[object, ...]:
         """What tells its model from another one: where it lies, and what reads it."""
-        return (self.storage_uri, self.storage, self.format)
+        return (
+            self.storage_uri,
+            self.storage,
+            self.format,
+            [value for *_, value in given(self.args, *LOADING_OPTIONS)],
+        )
 
 
 class Shadow(NamedTuple):

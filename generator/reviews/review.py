@@ -277,7 +277,7 @@ def _settings(change: ExperimentChange) -> list[Difference]:
 def _is_of_model(difference: Difference) -> bool:
     """Tell whether a field says which model it is: one of `spec.model`, or of a variant."""
     path = difference.path[2:] if difference.path[1] == "model" else difference.path[3:]
-    return bool(path) and path[0] in {"storageUri", "storage", "format"}
+    return bool(path) and path[0] in {"storageUri", "storage", "format", "args"}
 
 
 def _is_variant(difference: Difference) -> bool:

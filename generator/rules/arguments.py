@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from generator import kserve
@@ -10,11 +9,8 @@ from generator.domain.experiments import setting
 from generator.problems import WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from generator.documents.document import Document
-    from generator.domain.model import Environment, Experiment, Variant
-    from generator.kserve import Option
+    from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 
@@ -26,7 +22,7 @@ def model_name(document: Document, experiment: Experiment, _: Environment) -> li
     for variant in experiment.variants:
         own = variant.runtime.name_argument.replace("_", "-")
         options = (*kserve.NAME_OPTIONS, *([kserve.Option(own, own)] if own else []))
-        for index, argument, _value in given(variant, *options):
+        for index, argument, _value in kserve.given(variant.args, *options):
             path = setting(document, variant.name, "args", index)
             found.append(document.problem("PS347", path, f"`{argument}` sets {which}", f"remove the argument; {fix}"))
         name = variant.runtime.name_env or "MLSERVER_MODEL_NAME"
@@ -47,7 +43,7 @@ def ports(document: Document, experiment: Experiment, _: Environment) -> list[Pr
         ):
             reason = f"but requests and scrapes of {chosen.name} go to {port}"
             fix = "remove it; the environment's runtimes say which ports a server has"
-            for index, argument, value in given(variant, *options):
+            for index, argument, value in kserve.given(variant.args, *options):
                 if value != str(port):
                     path = setting(document, variant.name, "args", index)
                     found.append(document.problem("PS364", path, f"`{argument}` sets a port, {reason}", fix))
@@ -71,16 +67,6 @@ def workers(document: Document, experiment: Experiment, _: Environment) -> list[
         )
         for variant in experiment.variants
         if variant.runtime.source == "kserve"
-        for index, _argument, value in given(variant, kserve.WORKERS_OPTION)
+        for index, _argument, value in kserve.given(variant.args, kserve.WORKERS_OPTION)
         if value != "1"
     ]
-
-
-def given(variant: Variant, *options: Option) -> Iterator[tuple[int, str, str]]:
-    """Yield the arguments that set one of the options: index, text and value, each of several that follow it."""
-    for index, argument in enumerate(variant.args):
-        if any(option.is_set_by(argument) for option in options):
-            _name, equals, value = argument.partition("=")
-            rest = takewhile(lambda one: not one.startswith("-"), variant.args[index + 1 :])
-            for one in [value] if equals else [*rest] or [""]:
-                yield index, argument, one

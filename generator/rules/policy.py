@@ -9,7 +9,6 @@ from generator import kserve
 from generator.domain.experiments import setting
 from generator.manifests import stored
 from generator.problems import WARNING
-from generator.rules import arguments
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
@@ -79,7 +78,7 @@ def loaded(document: Document, experiment: Experiment, environment: Environment)
     for variant in experiment.variants:
         named: list[tuple[Path, str]] = [
             (("args", index), _unnamed(value))
-            for index, _argument, value in arguments.given(variant, *kserve.LOADING_OPTIONS)
+            for index, _argument, value in kserve.given(variant.args, *kserve.LOADING_OPTIONS)
         ]
         named += [(("env", name), str(value)) for name, value in variant.env if name == kserve.LOADING_VARIABLE]
         for keys, where in named:
@@ -88,7 +87,7 @@ def loaded(document: Document, experiment: Experiment, environment: Environment)
                 message = f"environment {environment.name} does not allow a server to load `{uri}`"
                 path = setting(document, variant.name, *keys)
                 found.append(document.problem("PS370", path, message, _allowed(allowed)))
-        for index, argument, _value in arguments.given(variant, kserve.REMOTE_CODE_OPTION) if allowed else ():
+        for index, argument, _value in kserve.given(variant.args, kserve.REMOTE_CODE_OPTION) if allowed else ():
             message = f"`{argument}` runs code from wherever the model's files name, whatever {environment.name} allows"
             path = setting(document, variant.name, "args", index)
             fix = "remove it, or see that the model brings its code along"

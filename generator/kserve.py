@@ -29,7 +29,8 @@ MODEL_PORT = 8080
 class Runtime(NamedTuple):
     """A bundled ClusterServingRuntime: what it serves, how its model name is set and where its metrics are.
 
-    `name_argument` or `name_env` sets the served model name; both empty means the artifact fixes it.
+    `name_argument` or `name_env` sets the served model name; both empty means the artifact fixes it. Without
+    `metrics_path` nothing is to be scraped.
     `formats` maps a model format, spelled exactly, to the versions listed for it.
     """
 
@@ -44,6 +45,10 @@ class Runtime(NamedTuple):
     metrics_path: str = "/metrics"
     source: str = ""
     since: tuple[int, int] = (0, 16)
+
+    def scrapable(self, mode: str) -> bool:
+        """Tell whether a monitor gets to its metrics: Knative opens one port of a container."""
+        return bool(self.metrics_path) and (mode == STANDARD or self.metrics_port == self.port)
 
 
 def _python_server(name: str, formats: dict[str, tuple[str, ...]], since: tuple[int, int] = (0, 16)) -> Runtime:
@@ -100,7 +105,8 @@ _ALL = (
         metrics_port=8082,
         source="torchserve",
     ),
-    Runtime("kserve-tensorflow-serving", {"tensorflow": ("1", "2")}, ("v1",)),
+    # TensorFlow Serving exports nothing to Prometheus without a configuration of its own (monitoring_config_file).
+    Runtime("kserve-tensorflow-serving", {"tensorflow": ("1", "2")}, ("v1",), metrics_path=""),
 )
 RUNTIMES = {runtime.name: runtime for runtime in _ALL}
 # The same files at the tag v0.16.0.

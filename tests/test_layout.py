@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "steering": "documents domain evidence manifests names pipeline problems publishing repository reviews runs"
     " versions",
     "reports": "analysis documents names resources reviews versions",
-    "evidence": "analysis documents domain manifests names problems report repository reviews versions",
+    "evidence": "analysis documents domain kserve manifests names problems report repository reviews versions",
     "overview": "documents domain problems report repository runs versions",
     "publishing": "documents domain manifests names pipeline problems report repository runs versions",
     "reviews": "documents domain kserve manifests names pipeline problems quantities report repository routing runs"

@@ -169,7 +169,7 @@ def _own_runtime(name: str, like: kserve.Runtime, own: dict[str, Any]) -> kserve
         name=name,
         port=own.get("port", like.port),
         metrics_port=own.get("metricsPort", like.metrics_port),
-        metrics_path=own.get("metricsPath", like.metrics_path),
+        metrics_path=own.get("metricsPath", "/metrics" if "metricsPort" in own else like.metrics_path),
         since=(0, 16),
     )
     if not named:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from generator import names
+from generator import kserve, names
 from generator.documents.wording import counted, lasting, listed
 from generator.domain.metrics import above
 from generator.evidence import bounds
@@ -23,7 +23,7 @@ from generator.report import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from generator.domain.model import Environment, Experiment, Metric
+    from generator.domain.model import Environment, Experiment, Metric, Variant
     from generator.evidence.prometheus import Client
     from generator.manifests.queries import Raw
 
@@ -164,6 +164,11 @@ def _optional(client: Client, path: str) -> Any:
 
 
 def _targets(client: Client, environment: Environment, experiment: Experiment) -> Iterator[Finding]:
+    knative = environment.mode == kserve.KNATIVE  # whose proxies have metrics, whatever the model servers have
+    scraped = [one for one in experiment.variants if knative or one.runtime.scrapable(environment.mode)]
+    if not scraped:
+        yield Finding("targets", "ok", "the model servers expose no metrics that Penstock knows, and are not scraped")
+        return
     kind = environment.monitoring.monitor
     monitor = f"{environment.namespace}/{names.route(experiment.name)}"
     config = _optional(client, "status/config")
@@ -189,7 +194,7 @@ def _targets(client: Client, environment: Environment, experiment: Experiment) -
         )
     else:
         yield Finding("targets", "ok", f"{counted(len(active), ('target', 'targets'))}, none of them down")
-    yield from _labelled(experiment, active)
+    yield from _labelled(scraped, active)
     yield from _interval(environment, active)
 
 
@@ -246,9 +251,9 @@ def _failed(error: str) -> str:
     return next((remedy for said, remedy in _SCRAPES if said in error), "open the target's address from a pod")
 
 
-def _labelled(experiment: Experiment, active: Iterable[dict[str, Any]]) -> Iterator[Finding]:
+def _labelled(scraped: Iterable[Variant], active: Iterable[dict[str, Any]]) -> Iterator[Finding]:
     seen = {(one.get("labels") or {}).get("variant") for one in active}
-    lost = [one.name for one in experiment.variants if one.name not in seen and one.replicas.minimum]
+    lost = [one.name for one in scraped if one.name not in seen and one.replicas.minimum]
     if lost:
         yield Finding(
             "variants",

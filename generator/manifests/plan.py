@@ -141,7 +141,8 @@ def _traffic(experiment: Experiment, environment: Environment, place: str) -> It
 
 
 def _monitoring(experiment: Experiment, environment: Environment, place: str, queries: Queries) -> Iterator[Planned]:
-    yield _monitor(experiment, environment, place)
+    if endpoints := _endpoints(experiment, environment):
+        yield _monitor(experiment, environment, place, endpoints)
     name = names.route(experiment.name)
     yield Planned(
         f"{place}/{names.manifest_file('PrometheusRule', name)}",
@@ -160,14 +161,18 @@ def _monitoring(experiment: Experiment, environment: Environment, place: str, qu
 
 
 class Endpoint(NamedTuple):
-    """What is scraped: the monitor's field that selects a port, the port's number or name, and the path."""
+    """What is scraped: the monitor's field that selects a port, the port's number or name, and the path.
+
+    `variants` is a regular expression of those that serve it, or "" if none else has such a port.
+    """
 
     select: str
     port: int | str
     path: str
+    variants: str = ""
 
 
-def _monitor(experiment: Experiment, environment: Environment, place: str) -> Planned:
+def _monitor(experiment: Experiment, environment: Environment, place: str, endpoints: tuple[Endpoint, ...]) -> Planned:
     kind, name = environment.monitoring.monitor, names.route(experiment.name)
     return Planned(
         f"{place}/{names.manifest_file(kind, name)}",
@@ -177,7 +182,8 @@ def _monitor(experiment: Experiment, environment: Environment, place: str) -> Pl
             "labels": environment.monitoring.labels,
             "experiment": experiment.name,
             "field": "endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints",
-            "endpoints": _endpoints(experiment, environment),
+            "endpoints": endpoints,
+            "variant_label": names.meta_label(names.VARIANT_LABEL),
             "interval": environment.monitoring.interval,
             "relabelings": (
                 (names.meta_label(names.EXPERIMENT_LABEL), "experiment"),
@@ -189,17 +195,28 @@ def _monitor(experiment: Experiment, environment: Environment, place: str) -> Pl
 
 
 def _endpoints(experiment: Experiment, environment: Environment) -> tuple[Endpoint, ...]:
-    """Return the model container's own ports.
+    """Return the model containers' own ports that have metrics, and none that another variant would answer with 404.
 
     By number and not by the Service's port: with a logger the Service leads to KServe's agent, which would log every
     scrape as an inference. Knative names the ports itself (knative/serving: pkg/reconciler/revision/resources).
     """
-    served = {variant.runtime.metrics_port: variant.runtime.metrics_path for variant in experiment.variants}
-    if environment.mode == kserve.KNATIVE:
-        path = experiment.control.runtime.metrics_path
-        return Endpoint("port", "http-usermetric", "/metrics"), Endpoint("port", "user-port", path)
+    knative = environment.mode == kserve.KNATIVE
+    serving: dict[tuple[int, str], list[str]] = {}
+    for variant in experiment.variants:
+        chosen = variant.runtime
+        if chosen.scrapable(environment.mode):
+            serving.setdefault((chosen.metrics_port, chosen.metrics_path), []).append(variant.name)
     select = "targetPort" if environment.monitoring.monitor == "ServiceMonitor" else "portNumber"
-    return tuple(Endpoint(select, port, path) for port, path in sorted(served.items()))
+    found = [Endpoint("port", "http-usermetric", "/metrics")] if knative else []
+    for (port, path), variants in sorted(serving.items()):
+        alone = not any(
+            knative or port in (one.runtime.port, one.runtime.metrics_port)
+            for one in experiment.variants
+            if one.name not in variants
+        )
+        those = "" if alone else "|".join(sorted(variants))
+        found.append(Endpoint("port", "user-port", path, those) if knative else Endpoint(select, port, path, those))
+    return tuple(found)
 
 
 def _dashboard(experiment: Experiment, environment: Environment, queries: Queries, place: str) -> Planned:

@@ -43,6 +43,8 @@ def endpoints(document: Document, experiment: Experiment, environment: Environme
     found = []
     for variant in experiment.variants:
         path = variant.runtime.metrics_path
+        if not variant.runtime.scrapable(environment.mode):
+            continue
         port = variant.runtime.metrics_port if environment.mode == kserve.STANDARD else 0
         first = seen.setdefault(port, variant)
         if first.runtime.metrics_path != path:
@@ -87,14 +89,14 @@ def _without(experiment: Experiment, source: str) -> list[Variant]:
 
 
 def _out_of_reach(experiment: Experiment, source: str, environment: Environment) -> list[Variant]:
-    """Return the variants that expose such a source where no monitor gets to: Knative takes one port of a container.
+    """Return the variants that expose such a source where no monitor gets to.
 
-    Nor can it be moved to that port: MLServer's metrics (mlserver/metrics/server.py), Triton's and TorchServe's have a
-    server of their own.
+    It cannot be moved to the port that Knative opens: the metrics of MLServer (mlserver/metrics/server.py), Triton and
+    TorchServe have a server of their own.
     """
-    if environment.mode == kserve.STANDARD or not source or not SOURCES[source].by_server:
+    if not source or not SOURCES[source].by_server:
         return []
-    return [one for one in experiment.variants if one.runtime.metrics_port != one.runtime.port]
+    return [one for one in experiment.variants if not one.runtime.scrapable(environment.mode)]
 
 
 def _behind(hidden: list[Variant]) -> str:

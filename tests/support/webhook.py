@@ -55,7 +55,7 @@ def differences(manifest: Document) -> Iterator[str]:
     elif manifest["kind"] in {"ServiceMonitor", "PodMonitor"}:
         spec = manifest["spec"]
         for endpoint in spec.get("endpoints", spec.get("podMetricsEndpoints")):
-            yield from (f"{one} has no action" for one in endpoint["relabelings"] if one.get("action") != "replace")
+            yield from (f"{one} has no action" for one in endpoint["relabelings"] if "action" not in one)
     elif manifest["kind"] == "GrafanaDashboard":
         yield from _lacking([manifest["spec"]], "allowCrossNamespaceImport", "resyncPeriod")
 

@@ -132,7 +132,9 @@ def test_a_limit_is_of_markdown_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert said.endswith("Error: --limit is of -o markdown only: the other forms are whole\nexit code 2\n")
 
 
-@pytest.mark.parametrize("case", ["traffic", "storage", "renamed", "added", "removed", "gateway", "soak-not-met"])
+@pytest.mark.parametrize(
+    "case", ["traffic", "storage", "renamed", "added", "removed", "gateway", "soak-not-met", "environment-renamed"]
+)
 def test_the_working_tree_reads_as_its_commit_will(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an earlier run has found the manifests right, so that nothing is built."""
     root = tmp_path / "repository"

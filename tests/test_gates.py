@@ -16,7 +16,7 @@ HOUR = 3600
 WINDOW, SETTLE = 600, 120
 FIFTY = Step((("v1", 50), ("v2", 50)), 0, HOUR, "evidence")
 ALL = Step((("v1", 0), ("v2", 100)), 0, HOUR, "evidence")
-POLICY = Policy(None, None, None, None, (), Authors(None, None, None), overrides=False)
+POLICY = Policy(None, None, None, None, None, (), Authors(None, None, None), overrides=False)
 STAGE = Standing("stage", 0, NOW - 2 * HOUR, 2 * HOUR, HOUR, FIFTY, "evidence", NOW - HOUR)
 BAKE = Standing("bake", 2, NOW - 2 * HOUR, 2 * HOUR, HOUR, None, "evidence", NOW - HOUR)
 GOOD = verdict("continue", judged("v2", "continue"), rows=(row("errors", "v2", "guardrail", "non-inferior"),))

@@ -104,6 +104,7 @@ def _policy(spec: dict[str, Any]) -> Policy:
     return Policy(
         storage=_texts(spec, "storage"),
         loggers=_texts(spec, "loggers"),
+        hostnames=_texts(spec, "hostnames"),
         owners=_texts(spec, "owners"),
         largest_step=spec.get("largestStep"),
         freeze=frozen,

@@ -114,10 +114,11 @@ class Authors(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What experiments may do. URI prefixes that they may name and owners: None allows any."""
+    """What experiments may do. URI prefixes and hostnames that they may name, and owners: None allows any."""
 
     storage: tuple[str, ...] | None
     loggers: tuple[str, ...] | None
+    hostnames: tuple[str, ...] | None
     owners: tuple[str, ...] | None
     largest_step: int | None
     freeze: tuple[Freeze, ...]

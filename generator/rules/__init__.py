@@ -25,6 +25,7 @@ class Rule(Protocol):
 RULES: tuple[Rule, ...] = (
     traffic.name,
     traffic.hostname,
+    traffic.address,
     traffic.shadow,
     traffic.backend,
     rollout.rollout,
@@ -51,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     analysis.assignment,
     analysis.floors,
     policy.owner,
+    policy.hostname,
     policy.storage,
     policy.loaded,
     policy.loggers,

@@ -1,4 +1,4 @@
-"""Rules of the environment's policy: where models may come from, and where payloads may go."""
+"""Rules of the environment's policy: where models may come from, where payloads may go, on which hosts to answer."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def owner(document: Document, experiment: Experiment, environment: Environment) 
             ("spec", "owner"),
             f"environment {environment.name} does not know the owner `{experiment.owner}`",
             f"use one of {', '.join(sorted(owners))}; or ask the platform team to add this one to spec.policy.owners",
+        )
+    ]
+
+
+def hostname(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """A team answers on hosts of its environment's domain, and on those that the platform team gives away."""
+    allowed, own = environment.policy.hostnames, f"*.{environment.routing.domain}"
+    if allowed is None or any(_same_host(one, experiment.hostname) for one in (own, *allowed)):
+        return []
+    return [
+        document.problem(
+            "PS373",
+            ("spec", "hostname"),
+            f"environment {environment.name} does not allow the hostname `{experiment.hostname}`",
+            _allowed((own, *allowed)),
         )
     ]
 
@@ -153,7 +168,10 @@ def _covers(prefix: SplitResult, target: SplitResult) -> bool:
 
 
 def _same_host(allowed: str, host: str) -> bool:
-    return host.endswith(allowed[1:]) if allowed.startswith("*.") else host == allowed
+    """Compare hosts, with a port where they have one; `*.` stands for one label or more, and a label is never empty."""
+    if allowed.startswith("*."):
+        return host.endswith(allowed[1:]) and all(host.split("."))
+    return host == allowed
 
 
 def _allowed(prefixes: tuple[str, ...] | None) -> str:

@@ -77,6 +77,20 @@ def hostname(document: Document, experiment: Experiment, environment: Environmen
     return found
 
 
+def address(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
+    """A hostname of Gateway API is no IP address, and clients read one that ends in a number as such (WHATWG URL)."""
+    if not experiment.hostname.rpartition(".")[2].isdecimal():
+        return []
+    return [
+        document.problem(
+            "PS366",
+            ("spec", "hostname"),
+            f"`{experiment.hostname}` ends in a number, so clients take it for an IP address, which no route can have",
+            "write a name of the DNS, or leave it out",
+        )
+    ]
+
+
 def backend(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
     """Each routing backend knows what it cannot do."""
     return BACKENDS[environment.routing.backend].experiment_problems(document, experiment, environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jinja2
 
 from generator import resources
-from generator.documents import load
+from generator.documents import editors, load, validate
 from generator.documents.scalars import scalar
 from generator.documents.wording import quoted
 from generator.problems import PenstockError
@@ -58,7 +57,7 @@ class InitError(PenstockError):
 def delivery(directory: str, tool: str, repository: str, branch: str) -> Delivery:
     """Check what `spec.gitops` will say; InitError if Penstock, or the tool, would refuse it."""
     path = _in_repository(os.path.realpath(directory))
-    fields = _schema()["properties"]["spec"]["properties"]["gitops"]["properties"]
+    fields = validate.schema("environment")["properties"]["spec"]["properties"]["gitops"]["properties"]
     for field, value in (("repository", repository), ("branch", branch), ("path", path)):
         if value and not re.search(fields[field]["pattern"], value):
             raise InitError(f"{value!r} cannot be the {field}: give {fields[field]['title']}")
@@ -154,12 +153,6 @@ def _check(what: str, value: str, form: re.Pattern[str], example: str) -> None:
         raise InitError(f"{value!r} cannot be the {what}: use lower-case letters, digits and '-', such as {example}")
 
 
-def _schema() -> dict[str, Any]:
-    with open(f"{resources.directory('schemas')}/environment.json", encoding="utf-8") as file:
-        schema: dict[str, Any] = json.load(file)
-    return schema
-
-
 def _files(
     environments: tuple[str, ...],
     experiment: str,
@@ -191,9 +184,8 @@ def _files(
         )
         if experiment:
             files[experiment_file(environment, experiment)] = text("experiment.yaml.j2")
-    for kind in ("experiment", "environment"):
-        with open(f"{resources.directory('schemas')}/{kind}.json", encoding="utf-8") as file:
-            files[f"schemas/{kind}.json"] = file.read()
+    for kind in validate.KINDS:
+        files[f"schemas/{kind}.json"] = editors.text(kind)
     files[_ATTRIBUTES] = text("gitattributes.j2")
     files[owners] = text("codeowners.j2")
     return files

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "__main__": "cli endings problems repository runs",
     "cli": "commands endings",
     "endings": "credentials problems report",
-    "commands": "analysis domain evidence overview problems publishing report reports repository resources reviews"
+    "commands": "analysis documents domain evidence overview problems publishing report reports repository reviews"
     " rules runs scaffold steering versions",
     "steering": "documents domain evidence manifests names pipeline problems publishing repository reviews runs"
     " versions",

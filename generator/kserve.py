@@ -5,6 +5,7 @@ pkg/controller/v1beta1/inferenceservice/utils/utils.go (storage schemes, selecti
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -128,11 +129,6 @@ class Option(NamedTuple):
     name: str
     shortest: str
 
-    def is_set_by(self, argument: str) -> bool:
-        """Tell whether an argument, with or without `=` and a value, sets the option."""
-        given = argument.partition("=")[0].replace("_", "-")
-        return self.name.startswith(given) and given.startswith(self.shortest)
-
 
 # kserve/kserve: python/kserve/kserve/model_server.py; vllm-project/vllm: vllm/entrypoints/openai/cli_args.py;
 # triton-inference-server/server: src/command_line_parser.cc; tensorflow/serving: model_servers/main.cc.
@@ -168,11 +164,18 @@ PORT_VARIABLE, METRICS_PORT_VARIABLE = "MLSERVER_HTTP_PORT", "MLSERVER_METRICS_P
 def given(args: Sequence[str], *options: Option) -> Iterator[tuple[int, str, str]]:
     """Yield the arguments that set one of the options: index, text and value, each of several that follow it."""
     for index, argument in enumerate(args):
-        if any(option.is_set_by(argument) for option in options):
+        if _sets(argument, options):
             _name, equals, value = argument.partition("=")
             rest = takewhile(lambda one: not one.startswith("-"), args[index + 1 :])
             for one in [value] if equals else [*rest] or [""]:
                 yield index, argument, one
+
+
+@lru_cache(maxsize=1024)
+def _sets(argument: str, options: tuple[Option, ...]) -> bool:
+    """Tell whether an argument, with or without `=` and a value, sets one of the options."""
+    name = argument.partition("=")[0].replace("_", "-")
+    return any(option.name.startswith(name) and name.startswith(option.shortest) for option in options)
 
 
 def runtimes(installed: tuple[int, int]) -> dict[str, Runtime]:

@@ -10,26 +10,31 @@ from generator.problems import WARNING
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
+    from generator.documents.load import Path
     from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
 
 
 def model_name(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
     """All variants answer to one name: with another, a server says 404, and it looks like a terrible model."""
-    which = f"the model's name, which Penstock sets to `{experiment.model_name}` for all variants"
-    fix = "spec.modelName says what the model is called"
     found = []
     for variant in experiment.variants:
         own = variant.runtime.name_argument.replace("_", "-")
-        options = (*kserve.NAME_OPTIONS, *([kserve.Option(own, own)] if own else []))
+        options = (*kserve.NAME_OPTIONS, kserve.Option(own, own)) if own else kserve.NAME_OPTIONS
         for index, argument, _value in kserve.given(variant.args, *options):
             path = setting(document, variant.name, "args", index)
-            found.append(document.problem("PS347", path, f"`{argument}` sets {which}", f"remove the argument; {fix}"))
+            found.append(_named(document, path, f"`{argument}`", "remove the argument", experiment.model_name))
         name = variant.runtime.name_env or "MLSERVER_MODEL_NAME"
-        if name in dict(variant.env):
+        if any(name == one for one, _value in variant.env):
             path = setting(document, variant.name, "env", name)
-            found.append(document.problem("PS347", path, f"the variable sets {which}", f"remove it; {fix}", key=True))
+            found.append(_named(document, path, "the variable", "remove it", experiment.model_name))
     return found
+
+
+def _named(document: Document, path: Path, what: str, fix: str, name: str) -> Problem:
+    message = f"{what} sets the model's name, which Penstock sets to `{name}` for all variants"
+    fix = f"{fix}; spec.modelName says what the model is called"
+    return document.problem("PS347", path, message, fix, key=path[-2] == "env")
 
 
 def ports(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
@@ -41,15 +46,24 @@ def ports(document: Document, experiment: Experiment, _: Environment) -> list[Pr
             (chosen.port, kserve.PORT_OPTIONS, kserve.PORT_VARIABLE),
             (chosen.metrics_port, kserve.METRICS_PORT_OPTIONS, kserve.METRICS_PORT_VARIABLE),
         ):
-            reason = f"but requests and scrapes of {chosen.name} go to {port}"
-            fix = "remove it; the environment's runtimes say which ports a server has"
-            for index, argument, value in kserve.given(variant.args, *options):
-                if value != str(port):
-                    path = setting(document, variant.name, "args", index)
-                    found.append(document.problem("PS364", path, f"`{argument}` sets a port, {reason}", fix))
-            if dict(variant.env).get(name, str(port)) != str(port):
-                path = setting(document, variant.name, "env", name)
-                found.append(document.problem("PS364", path, f"the variable sets a port, {reason}", fix, key=True))
+            moved: list[tuple[str, Path]] = [
+                (f"`{argument}`", ("args", index))
+                for index, argument, value in kserve.given(variant.args, *options)
+                if value != str(port)
+            ]
+            moved += [
+                ("the variable", ("env", one)) for one, value in variant.env if one == name and value != str(port)
+            ]
+            found += [
+                document.problem(
+                    "PS364",
+                    setting(document, variant.name, *keys),
+                    f"{what} sets a port, but requests and scrapes of {chosen.name} go to {port}",
+                    "remove it; the environment's runtimes say which ports a server has",
+                    key=keys[0] == "env",
+                )
+                for what, keys in moved
+            ]
     return found
 
 

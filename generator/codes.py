@@ -44,6 +44,7 @@ MEANINGS = {
     "PS324": "a preset and steps of one's own",
     "PS325": "a stage that does not say what each variant gets",
     "PS326": "a gate of evidence without metrics",
+    "PS327": "a label that Penstock selects series by",
     "PS328": "a unit of analysis that is not declared",
     "PS329": "sticky users without a way to measure them",
     "PS330": "neither or both of a ready-made and an own metric",

@@ -18,6 +18,12 @@ _NEEDS = {"ratio": ("events",), "latencyShare": ("histogram", "above"), "mean": 
 _UNIT = {"seconds": 1.0, "milliseconds": 1000.0}
 # Requests within 30 minutes below which an alert would judge noise (pyrra-dev/pyrra#1925 asks for such a guard).
 _MINIMUM_REQUESTS = 100
+# Labels by which queries select a variant's series (manifests/queries.py), by the kind of their scope.
+_SELECTED = {
+    "variant": ("namespace", "experiment", "variant"),
+    "istio": ("destination_service_name", "destination_service_namespace"),
+    "envoy": ("envoy_cluster_name",),
+}
 _NO_COUNTER = Requests((), Scope("variant"), "")
 
 
@@ -48,7 +54,7 @@ def counter_problems(
     """Return what is wrong with a counter of requests, declared at `path` of an experiment or an environment."""
     found = _either(document, path, declared, "metric")
     if found or "metric" in declared:
-        return found or _scoped(document, path, declared)
+        return found or [*_scoped(document, path, declared), *_selected(document, path, declared, _scope(declared))]
     source = SOURCES.get(declared["use"])
     if source is None:
         return [_unknown(document, (*path, "use"), declared["use"], list(SOURCES))]
@@ -92,6 +98,9 @@ def _metric(
         unit=spec.get("unit", "seconds"),
     )
     scope = _scope(spec) if "variantLabel" in spec or "total" in spec else requests.scope
+    found = _selected(document, path, spec, scope)
+    if found:
+        return None, found
     return _finish(document, name, spec, preset, scope, "")
 
 
@@ -265,8 +274,6 @@ def _scoped(document: Document, path: Path, spec: dict[str, Any]) -> list[Proble
     """Series that our monitor does not scrape carry no experiment label: without labels, experiments would mix."""
     if "variantLabel" not in spec:
         return []
-    parts = [(path, spec)] if "metric" in spec else []
-    parts += [((*path, key), spec[key]) for key in ("events", "good", "total", "histogram") if key in spec]
     return [
         document.problem(
             "PS336",
@@ -274,9 +281,52 @@ def _scoped(document: Document, path: Path, spec: dict[str, Any]) -> list[Proble
             f"with variantLabel, `{part['metric']}` is not narrowed to this experiment by anything",
             "add labels that only this experiment's series have, for example `labels: {model: recommendation}`",
         )
-        for place, part in parts
+        for place, part in _parts(path, spec)
         if not part.get("labels")
     ]
+
+
+def _selected(document: Document, path: Path, spec: dict[str, Any], scope: Scope) -> list[Problem]:
+    """A second matcher of a label that Penstock selects by would leave nothing, or nothing of one variant."""
+    taken = _SELECTED.get(scope.kind, (scope.label,))
+    found = [
+        document.problem(
+            "PS327",
+            (*place, "labels", label),
+            f"`{label}` is a label that Penstock itself selects the series of a variant by",
+            "remove it; to count series with other labels, name the one that holds the variant: `variantLabel: ...`",
+            key=True,
+        )
+        for place, part in _parts(path, spec)
+        for label in part.get("labels", {})
+        if label in taken or (label == "le" and place[-1] == "histogram")
+    ]
+    if scope.label == "le":
+        found.append(
+            document.problem(
+                "PS327",
+                (*path, "variantLabel"),
+                "`le` holds the bounds of buckets, and so no variant",
+                "name the label that holds the variant",
+            )
+        )
+    if spec.get("histogram", {}).get("metric", "").endswith("_bucket"):
+        name = spec["histogram"]["metric"]
+        found.append(
+            document.problem(
+                "PS333",
+                (*path, "histogram", "metric"),
+                f"`{name}` names the buckets of a histogram, and Penstock adds `_bucket`, `_count` and `_sum` itself",
+                f"write `metric: {name.removesuffix('_bucket')}`",
+            )
+        )
+    return found
+
+
+def _parts(path: Path, spec: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:
+    """Return what selects series of its own in a metric or a counter, and where that stands."""
+    parts = [(path, spec)] if "metric" in spec else []
+    return parts + [((*path, key), spec[key]) for key in ("events", "good", "total", "histogram") if key in spec]
 
 
 def _needed(document: Document, path: Path, name: str, key: str, why: str) -> Problem:

@@ -87,7 +87,7 @@ def _ratios(draw: DrawFn) -> Document:
     metric: Document = {"kind": "ratio", "direction": draw(st.sampled_from(("lower", "higher")))}
     metric |= {draw(st.sampled_from(("events", "good"))): draw(part)}
     metric |= some(draw, total=part)
-    return metric | draw(_goals()) | ({"variantLabel": "on"} if scoped else {})
+    return metric | draw(_goals()) | ({"variantLabel": "bool"} if scoped else {})
 
 
 @st.composite

@@ -61,6 +61,13 @@ _UNWANTED: dict[Path, str] = {
     (*MODEL, "name"): "KServe's webhook refuses a name of the model's container",
     (*PREDICTOR, "storageUris"): "KServe's webhook refuses it beside storageUri, which policies and reviews look at",
 }
+# Annotations of an InferenceService that KServe reads, or seems to: "" is any value, and else that one harms.
+_SCRAPING = "serving.kserve.io/enable-prometheus-scraping"
+_ANNOTATIONS = (
+    (_SCRAPING, "true", f"in Standard mode `{_SCRAPING}` points Prometheus at a port on which no pod listens"),
+    ("serving.kserve.io/stop", "true", "it ends the model, and the route goes on sending requests to it"),
+    ("serving.kserve.io/revisionTag", "", "KServe knows no such annotation"),
+)
 _LEAVE = "leave it out of the patch"
 
 _Mistake = tuple[str, "Path", str, str]
@@ -207,14 +214,11 @@ def _unwanted(service: Service, mode: str) -> Iterator[_Mistake]:
     for path, reason in _UNWANTED.items():
         if path[-1] in service.mapping(path[:-1]):
             yield "PS508", path, reason, _LEAVE
-    annotations: Path = ("metadata", "annotations")
-    scraping, stop = "serving.kserve.io/enable-prometheus-scraping", "serving.kserve.io/stop"
-    if mode == kserve.STANDARD and service.text((*annotations, scraping)) == "true":
-        message = f"in Standard mode `{scraping}` points Prometheus at a port on which no pod listens"
-        yield "PS359", (*annotations, scraping), message, _LEAVE
-    if service.text((*annotations, stop)) == "true":
-        message = f"`{stop}` ends the model, and the route goes on sending requests to it"
-        yield "PS359", (*annotations, stop), message, "set the variant's traffic to 0 instead"
+    for name, text, reason in _ANNOTATIONS:
+        annotation: Path = ("metadata", "annotations", name)
+        said = service.text(annotation)
+        if said and said == (text or said) and (name != _SCRAPING or mode == kserve.STANDARD):
+            yield "PS359", annotation, reason, _LEAVE
 
 
 def _settled(service: Service) -> Iterator[_Mistake]:

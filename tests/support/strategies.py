@@ -248,7 +248,11 @@ def _runtimes(place: Document) -> dict[str, kserve.Runtime]:
         if one.since <= installed and (one.name_argument or one.name_env)
     }
     return bundled | {
-        name: (like := kserve.RUNTIMES[own["like"]])._replace(metrics_path=own.get("metricsPath", like.metrics_path))
+        name: (like := kserve.RUNTIMES[own["like"]])._replace(
+            port=own.get("port", like.port),
+            metrics_port=own.get("metricsPort", like.metrics_port),
+            metrics_path=own.get("metricsPath", like.metrics_path),
+        )
         for name, own in place.get("runtimes", {}).items()
     }
 
@@ -406,5 +410,5 @@ def _server(place: Document, spec: Document, variant: str) -> tuple[str, str]:
     """Return whose metrics a variant's server exposes where a monitor gets to them, and its protocol."""
     settings = spec["model"] | spec["variants"][variant]
     runtime = _runtimes(place)[settings["runtime"]]
-    hidden = not _standard(place) and runtime.metrics_port != runtime.port
-    return "" if hidden else runtime.source, settings["protocol"]
+    mode = kserve.STANDARD if _standard(place) else kserve.KNATIVE
+    return runtime.source if runtime.scrapable(mode) else "", settings["protocol"]

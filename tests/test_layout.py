@@ -8,6 +8,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from generator.commands import COMMANDS
 from generator.domain import model
 from generator.domain.sources import SOURCES
 from generator.kserve import RUNTIMES, Runtime
-from generator.manifests import plan
+from generator.manifests import dashboard, plan
 from generator.routing import BACKENDS, Backend
 from generator.runs import freshness
 
@@ -303,6 +304,13 @@ def _properties(schema: str, path: str) -> set[str]:
 
 def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
+
+
+def test_every_variant_that_the_schema_allows_has_a_colour_of_its_own() -> None:
+    most = SCHEMAS["experiment"]["properties"]["spec"]["properties"]["variants"]["maxProperties"]
+    variants = tuple(SimpleNamespace(name=f"v{number}") for number in range(most))
+    coloured = dashboard.colours(SimpleNamespace(variants=variants))  # type: ignore[arg-type]
+    assert len({colour for _, colour in coloured}) == most
 
 
 def test_a_variant_may_set_what_a_model_may() -> None:

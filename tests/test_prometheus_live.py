@@ -412,7 +412,11 @@ def test_every_query_of_the_dashboard_tells_the_truth(world: World) -> None:
         def check(expr: str, truth: Vector = truth) -> None:
             _almost(world.vector(expr), truth, slack)
 
+        def drawn(expr: str, control: float = truth["v1"]) -> None:
+            _equal(world.vector(expr), {"v1": 1.2 * control})
+
         checks["Scoreboard", name] = checks[f"{name} ({kinds[name]})", "A"] = check
+        checks |= {(f"{name} ({kinds[name]})", "B"): drawn} if name != "clicks" else {}
     assert {(one.panel, one.column or one.ref) for one in world.shop.targets} == checks.keys()
     for target in world.shop.targets:
         checks[target.panel, target.column or target.ref](instant(target.expr))
@@ -507,6 +511,8 @@ def test_every_ready_made_metric_tells_the_truth(source: str, world: World) -> N
     world.is_share(queries["Scoreboard", "Observed"], requests, slack)
     for panel, truth in truths(source).items():
         _equal(world.vector(queries.pop((panel, "A"))), truth)
+        if not panel.endswith("percentile"):
+            _equal(world.vector(queries.pop((panel, "B"))), {"v1": 1.2 * truth["v1"]})
     for metric in SOURCES[source].presets:
         record = f'sum by (variant) ({names.LONG}{{experiment="{name}",metric="{metric}"}})'
         _equal(world.vector(record), world.vector(queries.pop(("Scoreboard", metric))))
@@ -551,6 +557,7 @@ REPLICAS = (
 )
 BEFORE = {1: Replica("v1", 4.0)}
 EVENTS = ("requests", "errors", "slow", "clicks")
+MARGINS = {"errors": 1.2, "slow": 1.1}
 
 
 def happened(variant: str, number: int, begun: float) -> dict[str, bool]:
@@ -647,6 +654,7 @@ def test_two_hours_of_history_are_told_as_they_were(tmp_path: Path) -> None:
         truth[names.LONG, metric] = ratio(event, LONG)
         if metric != "click-through":
             truth[names.EVENTS, metric] = count(event, LONG)
+            truth[panel, "B"] = {"v1": MARGINS[metric] * ratio(event, SHORT)["v1"]}
     over = Buckets(PYTHON.bounds, 0.25)
     total, slow = count("requests", SHORT), count("slow", SHORT)
     truth["slow: 95th percentile", "A"] = {

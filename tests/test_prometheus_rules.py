@@ -726,6 +726,19 @@ def test_copies_for_a_shadow_are_no_share_of_requests(tmp_path: Path) -> None:
     values_of(tmp_path, counters, {shown(found, panel): shares, shown(found, "Scoreboard", "B"): shares})
 
 
+def test_the_line_of_a_margin_moves_with_control_towards_what_is_worse(tmp_path: Path) -> None:
+    better = {**RATIO, "direction": "higher", "margin": 0.1, "events": {"metric": "clicks_total"}}
+    document = experiment("shop", {"a": 50, "b": 50}, {"clicks": better}, requests={"metric": "answers_total"})
+    counters = {
+        f"{name}{{{labels(variant)}}}": f"0+{count}x10"
+        for variant, clicks in (("a", 4), ("b", 9))
+        for name, count in (("clicks_total", clicks), ("answers_total", 10))
+    }
+    del better["limit"]
+    found = rendered(tmp_path, environment(), document)
+    values_of(tmp_path, counters, {shown(found, "clicks (ratio)", "B"): {"a": 0.36}})
+
+
 # A change of weights is marked on the dashboard
 
 

@@ -311,6 +311,7 @@ def test_every_query_of_the_dashboard_tells_the_truth(source: str, split: str, w
         unit = f"{exposed.factor} {'ms' if exposed.factor == 1000 else 's'}"
         kind = {"latencyShare": f"share above {unit}"}.get(preset.kind, preset.kind)
         wanted["Scoreboard", metric] = wanted[f"{metric} ({kind})", "A"] = truth(row, metric)
+        wanted[f"{metric} ({kind})", "B"] = {"v1": 1.2 * truth(row, metric)["v1"]}
         if preset.kind == "latencyShare":
             buckets = exposed.first if metric == "first-token" else exposed.buckets
             wanted[f"{metric}: 95th percentile", "A"] = {

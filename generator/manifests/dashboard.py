@@ -12,10 +12,16 @@ from generator.domain.model import Experiment, Metric
 from generator.manifests.figures import number
 from generator.manifests.queries import Queries
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; control is the blue of the eye's rest.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+# One for each variant that the schema allows. First Okabe and Ito's palette, which colour-blind readers can tell apart;
+# control is the blue of the eye's rest. Then those of Tol's and ColorBrewer's schemes that lie farthest from it and
+# from each other (CIELAB; also as protanopes and deuteranopes see them), and stand out on Grafana's dark background.
+_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999", "#DDCC77", "#882255",
+    "#762A83", "#117733", "#999933", "#5AAE61",
+)  # fmt: skip
 _RATE = "$__rate_interval"
 _RANGE = "$__range"
+TOLERATED = "tolerated by the margin"  # no name of a variant has a space
 
 
 class Query(NamedTuple):
@@ -46,7 +52,7 @@ class Panel(NamedTuple):
 
 def colours(experiment: Experiment) -> tuple[tuple[str, str], ...]:
     """Return a fixed colour for each variant, control first."""
-    return tuple((variant.name, _COLOURS[index % len(_COLOURS)]) for index, variant in enumerate(experiment.variants))
+    return tuple((variant.name, colour) for variant, colour in zip(experiment.variants, _COLOURS, strict=False))
 
 
 def panels(experiment: Experiment, queries: Queries) -> tuple[Panel, ...]:
@@ -133,15 +139,19 @@ def _scoreboard(experiment: Experiment, queries: Queries) -> Panel:
 def _metric(metric: Metric, queries: Queries) -> Iterator[Panel]:
     better = "Lower is better." if metric.direction == "lower" else "Higher is better."
     written = queries.figures.metrics[metric.name]
-    goal = f"Tolerated: {written.margin} % worse than control." if metric.margin is not None else ""
+    margin = f"Tolerated, and drawn as a dashed line: {written.margin} % worse than control."
+    goal = margin if metric.margin is not None else ""
     goal = f"Wanted: {written.mde} % better than control." if metric.mde is not None else goal
     quantiles = metric.histogram is not None and metric.quantiles
+    shown = [Query("A", queries.value(metric, _RATE), "{{variant}}")]
+    if metric.margin is not None:
+        shown.append(Query("B", queries.tolerated(metric, _RATE), TOLERATED))
     yield Panel(
         "timeseries",
         f"{metric.name} ({_kind(metric)})",
         f"{metric.role.capitalize()}. {better} {goal}".strip(),
         "percentunit" if metric.kind != "mean" else _unit(metric),
-        (Query("A", queries.value(metric, _RATE), "{{variant}}"),),
+        tuple(shown),
         12 if quantiles else 24,
         9,
         limit=written.limit if metric.limit is not None else None,

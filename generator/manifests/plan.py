@@ -236,6 +236,7 @@ def _dashboard(experiment: Experiment, environment: Environment, queries: Querie
             "experiment": experiment,
             "panels": dashboard.panels(experiment, queries),
             "colours": dashboard.colours(experiment),
+            "tolerated": dashboard.TOLERATED,
             "changes": queries.weight_changes(),
             "interval": environment.monitoring.interval,
         },

@@ -153,6 +153,11 @@ class Queries:
         """Return the metric itself: a share, or a mean in the histogram's unit."""
         return f"{self.numerator(metric, 'rate', window)} / ({self.denominator(metric, 'rate', window)} > 0)"
 
+    def tolerated(self, metric: Metric, window: str) -> str:
+        """Return the worst value that the margin tolerates, which moves with control's: the only series, control's."""
+        control = f'label_replace(vector(0), "variant", "{self._experiment.control.name}", "", "")'
+        return f"{self.figures.metrics[metric.name].factor} * ({self.value(metric, window)} and on (variant) {control})"
+
     def distribution(self, metric: Metric, window: str) -> str:
         """Return the increase of each bucket by bound and variant: for the eye, as it is no whole number."""
         return self._part(metric, "_bucket", "increase", window, by="le, variant")

@@ -29,9 +29,6 @@ class Grafana:
         # CUE's `any` became an object here, though a matcher takes a text and a property whatever it is.
         for name, field in (("MatcherConfig", "options"), ("DynamicConfigValue", "value")):
             known[name]["properties"][field] = {}
-        # Its constants got lost: without them, several kinds of cells fit.
-        cell = self._schemas["table"]["definitions"]["TableCellOptions"]
-        cell["anyOf"] = cell.pop("oneOf")
         # Told apart by `type`: of two alternatives a schema says only that neither fits.
         known["Dashboard"]["properties"]["panels"]["items"] = {"$ref": "#/definitions/Panel"}
 
@@ -54,24 +51,16 @@ class Grafana:
         for target in panel["targets"]:
             yield from self._wrong("prometheus", "Dataquery", target)
         config = panel["fieldConfig"]
+        custom = config["defaults"].get("custom", {})
         if "FieldConfig" in self._schemas[plugin]["definitions"]:
-            yield from self._wrong(plugin, "FieldConfig", config["defaults"].get("custom", {}))
+            yield from self._wrong(plugin, "FieldConfig", custom)
         for override in config["overrides"]:
             for one in override["properties"]:
-                custom = one["id"].startswith("custom.")
-                field = {one["id"].removeprefix("custom."): one["value"]}
-                yield from self._wrong(plugin if custom else "dashboard", "FieldConfig", field)
+                own = one["id"].startswith("custom.")
+                field = {**(custom if own else {}), one["id"].removeprefix("custom."): one["value"]}
+                yield from self._wrong(plugin if own else "dashboard", "FieldConfig", field)
 
     def _wrong(self, schema: str, name: str, value: Any) -> Iterator[str]:
         whole = self._schemas[schema]
         for error in Draft7Validator({**whole, "$ref": f"#/definitions/{name}"}).iter_errors(value):
-            if not _has_default(error):
-                yield f"{schema} {name} {error.json_path}: {error.message[:300]}"
-
-
-def _has_default(error: Any) -> bool:
-    """Tell whether only fields are missing for which the schema itself has a default."""
-    if error.validator != "required":
-        return False
-    missing = [name for name in error.validator_value if name not in error.instance]
-    return all("default" in error.schema["properties"][name] for name in missing)
+            yield f"{schema} {name} {error.json_path}: {error.message[:300]}"

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from generator import rules
 from generator.domain import claims, experiments, interpret
 from generator.manifests import catalog, plan, verify
-from generator.problems import Place, Problem
+from generator.problems import Place, Problem, ProblemsError, errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from generator.documents.document import Document
     from generator.domain.model import Environment, Experiment
     from generator.manifest import Manifest
@@ -62,10 +64,12 @@ def build(
 
     `prototypes` save work where many experiments are built one after the other.
     """
-    read = interpret.experiment(root, place.environment, place.document, name, in_base=in_base)
+    read = interpret.read(root, place.environment, place.document, name, in_base=in_base)
     experiment, document, problems = read
     problems += rules.check(document, experiment, place.environment, today)
-    problems += claims.clashes(document, experiment, place.environment)
+    problems += rules.asked(claims.clashes, document, experiment, place.environment)
+    if errors(problems):
+        problems += rules.asked(_of_patches, document, experiment, place, templates, reader, problems)
     interpret.refuse(problems)
     planned = plan.models(experiment, place.environment)
     filled = prototypes.filled(experiment, place.environment, place.catalog) if prototypes else ()
@@ -79,6 +83,34 @@ def build(
         problems += patched.check(document, experiment, place.environment, manifests)
     interpret.refuse(problems)
     return Build(experiment, (*manifests, *filled), claims.of(experiment, place.environment), problems)
+
+
+def _of_patches(
+    document: Document,
+    experiment: Experiment,
+    place: Site,
+    templates: Templates,
+    reader: Reader,
+    known: tuple[Problem, ...],
+) -> Iterator[Problem]:
+    """Say what patches make wrong of an experiment that is wrong elsewhere as well."""
+    if not any(variant.patch for variant in experiment.variants):
+        return
+    from generator.rules import patched  # noqa: PLC0415 (start-up time: few have patches)
+
+    try:
+        rendered = templates.render(plan.models(experiment, place.environment))
+    except ProblemsError:
+        return
+    manifests, findings = verify.verified(rendered, place.catalog, reader)
+    found = [
+        _blamed(one, document, templates)
+        for one in findings
+        if one.manifest.planned.patch and patched.source(document, one.manifest.planned.values["variant"], one.path)
+    ]
+    found += patched.check(document, experiment, place.environment, manifests)
+    places = {one.place for one in known}
+    yield from (one for one in found if one.place not in places)
 
 
 # Settings that stand in an InferenceService as they are, below spec.predictor.

@@ -9,6 +9,8 @@ from generator.documents.overlay import compose, merge
 from generator.problems import ERROR, Place, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from generator.documents.load import Data, Path
 
 
@@ -32,6 +34,20 @@ class Document:
             composed = compose(composed, _nested(layer.target, _value(layer.data, layer.origin)))
         self._composed = composed
         self.data: Any = merge({}, composed)
+
+    def changed(self, values: Mapping[Path, Any]) -> Document:
+        """Return it with other values at some paths of maps, None for none; all keep their places."""
+        from copy import copy, deepcopy  # noqa: PLC0415 (start-up time: only mistakes need it)
+
+        made = copy(self)
+        made._composed = deepcopy(self._composed)
+        for path, value in values.items():
+            here = made._composed
+            for key in path[:-1]:
+                here = here.setdefault(key, {})
+            here[path[-1]] = value
+        made.data = merge({}, made._composed)
+        return made
 
     @property
     def spec(self) -> dict[str, Any]:

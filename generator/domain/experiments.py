@@ -9,29 +9,29 @@ from generator.documents.overlay import compose, merge
 from generator.domain import metrics, rollouts
 from generator.domain.environments import pairs, seconds
 from generator.domain.model import Analysis, Batcher, Environment, Experiment, Logger, Replicas, Shadow, Variant
+from generator.kserve import Runtime
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
     from generator.documents.load import Path
-    from generator.kserve import Runtime
     from generator.problems import Problem
 
 
-def read(document: Document, environment: Environment) -> tuple[Experiment | None, tuple[Problem, ...]]:
-    """Build the experiment of a document that its schema accepts; None if a part of it cannot be made sense of."""
+UNKNOWN = Runtime("", {}, ())
+"""What stands for a runtime that is not given, or not known."""
+
+
+def read(document: Document, environment: Environment) -> tuple[Experiment, tuple[Problem, ...]]:
+    """Build the experiment of a document that its schema accepts; with problems, `partial` tells what is sound."""
     spec, name = document.spec, document.name
     found = [*_traffic(document, spec)]
     variants = []
     for variant in _ordered(spec):
         built, problems = _variant(document, environment, spec, variant)
         found += problems
-        variants += [built] if built else []
-    if found:
-        return None, tuple(found)
-    counted, problems = metrics.read(document, environment, spec, variants[0])
+        variants.append(built)
+    requests, measured, problems = metrics.read(document, environment, spec, variants[0])
     found += problems
-    if counted is None:
-        return None, tuple(found)
     shadow = spec.get("shadow")
     return (
         Experiment(
@@ -44,11 +44,11 @@ def read(document: Document, environment: Environment) -> tuple[Experiment | Non
             hostname=spec.get("hostname", names.host(name, environment.routing.domain)),
             variants=tuple(variants),
             shadow=Shadow(shadow["variant"], shadow.get("percent", 100)) if shadow else None,
-            requests=counted[0],
-            metrics=counted[1],
+            requests=requests,
+            metrics=measured,
             analysis=_analysis(spec.get("analysis", {}), environment),
             rps=spec.get("rps"),
-            rollout=rollouts.read(spec, variants, measured=bool(counted[1])),
+            rollout=rollouts.read(spec, variants, measured=bool(measured)),
         ),
         tuple(found),
     )
@@ -117,12 +117,12 @@ def _sum(traffic: dict[str, int]) -> str:
 
 def _variant(
     document: Document, environment: Environment, spec: dict[str, Any], name: str
-) -> tuple[Variant | None, list[Problem]]:
+) -> tuple[Variant, list[Problem]]:
     own = document.patch(("spec", "variants", name))
     settings: dict[str, Any] = merge(spec.get("model", {}), own)
     if "patch" in settings:
         settings["patch"] = compose(document.patch(("spec", "model", "patch")), own.get("patch", {}))
-    missing = [
+    found = [
         document.problem(
             "PS305",
             ("spec", "variants", name),
@@ -133,13 +133,11 @@ def _variant(
         for key, example in (("format", "sklearn"), ("runtime", "kserve-sklearnserver"), ("protocol", "v2"))
         if key not in settings
     ]
-    if missing:
-        return None, missing
-    runtime = environment.runtimes.get(settings["runtime"])
-    if runtime is None:
-        return None, [_unknown_runtime(document, environment, name, settings["runtime"])]
+    runtime = environment.runtimes.get(settings.get("runtime", ""), UNKNOWN)
+    if runtime is UNKNOWN and "runtime" in settings:
+        found.append(_unknown_runtime(document, environment, name, settings["runtime"]))
     logging = merge(spec.get("logging"), own.get("logging", {}))
-    return _build(name, settings, runtime, logging, spec["traffic"].get(name, 0)), []
+    return _build(name, settings, runtime, logging, spec["traffic"].get(name, 0)), found
 
 
 def _unknown_runtime(document: Document, environment: Environment, variant: str, runtime: str) -> Problem:
@@ -157,11 +155,11 @@ def _build(name: str, settings: dict[str, Any], runtime: Runtime, logging: dict[
     resources = settings.get("resources", {})
     return Variant(
         name=name,
-        format=settings["format"],
+        format=settings.get("format", ""),
         format_version=settings.get("formatVersion", ""),
         runtime=runtime,
         runtime_version=settings.get("runtimeVersion", ""),
-        protocol=settings["protocol"],
+        protocol=settings.get("protocol", ""),
         storage_uri=settings.get("storageUri", ""),
         storage=settings.get("storage", {}),
         args=tuple(settings.get("args", ())),

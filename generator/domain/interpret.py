@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """An experiment and the document that it was read from; `problems` are warnings only."""
+    """An experiment and the document that it was read from; `problems` are warnings only, unless `read` says else."""
 
     experiment: Experiment
     document: Document
@@ -46,12 +46,31 @@ def experiment(root: str, place: Environment, defaults: Document, name: str, *, 
 
     ProblemsError if anything in it is wrong.
     """
+    reading = read(root, place, defaults, name, in_base=in_base)
+    refuse(reading.problems)
+    return reading
+
+
+def read(root: str, place: Environment, defaults: Document, name: str, *, in_base: bool) -> Reading:
+    """Read an experiment as `experiment` does, though it may be wrong: what is in doubt then raises UnsoundError.
+
+    ProblemsError if no sense can be made of it at all.
+    """
     document = Document((_defaults(*defaults.layers), *_layers(root, place.name, name, in_base=in_base)))
-    refuse(validate.problems(document, "experiment"))
-    read, problems = experiments.read(document, place)
-    refuse(problems)
-    assert read is not None  # noqa: S101 (no problems, hence an experiment)
-    return Reading(read, document, problems)
+    refused = validate.problems(document, "experiment")
+    if refused:
+        return _partial(document, place, refused)
+    found, problems = experiments.read(document, place)
+    return _partial(document, place, ()) if problems else Reading(found, document, problems)
+
+
+def _partial(document: Document, place: Environment, refused: tuple[Problem, ...]) -> Reading:
+    from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
+
+    document, doubts = partial.sound(document, refused) if refused else (document, frozenset())
+    found, problems = experiments.read(document, place)
+    found, problems = partial.of(found, document, doubts, problems)
+    return Reading(found, document, refused + problems)
 
 
 def spelled(root: str, environment: str, name: str, *, in_base: bool, defaults: bool) -> dict[str, Any] | None:

@@ -29,15 +29,15 @@ _NO_COUNTER = Requests((), Scope("variant"), "")
 
 def read(
     document: Document, environment: Environment, spec: dict[str, Any], control: Variant
-) -> tuple[tuple[Requests, tuple[Metric, ...]] | None, list[Problem]]:
-    """Return the counter of requests and the metrics, or None and what is wrong with them."""
+) -> tuple[Requests, tuple[Metric, ...], list[Problem]]:
+    """Return the counter of requests, the metrics that are right, and what is wrong with either."""
     requests, found = _counter(document, environment, spec, control)
     metrics = []
     for name in sorted(spec.get("metrics", {})):
         metric, problems = _metric(document, environment, name, spec["metrics"][name], requests)
         found += problems
         metrics += [metric] if metric else []
-    return (None if found else (requests, tuple(metrics))), found
+    return requests, tuple(metrics), found
 
 
 def counter(declared: dict[str, Any]) -> Requests:

@@ -20,6 +20,10 @@ Mode = Literal["manual", "propose", "auto"]
 Assignment = Literal["perRequest", "sticky", "header"]
 
 
+class UnsoundError(Exception):
+    """Somebody asked for a part of an experiment that a mistake puts in doubt (`partial`)."""
+
+
 class Gateway(NamedTuple):
     """The Gateway that routes attach to."""
 

@@ -5,14 +5,20 @@ Each rule is a function of one experiment in one environment; `RULES` is all of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
+from generator.domain.model import UnsoundError
 from generator.rules import analysis, arguments, duration, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from generator.documents.document import Document
     from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
+
+
+P = ParamSpec("P")
 
 
 class Rule(Protocol):
@@ -62,9 +68,16 @@ RULES: tuple[Rule, ...] = (
 
 def check(document: Document, experiment: Experiment, environment: Environment, today: str) -> tuple[Problem, ...]:
     """Apply every rule; `today` is a date such as `2027-12-31`."""
-    found = [problem for rule in RULES for problem in rule(document, experiment, environment)]
     return (
-        *traffic.expiry(document, experiment, today),
-        *duration.duration(document, experiment, environment, today),
-        *found,
+        *asked(traffic.expiry, document, experiment, today),
+        *asked(duration.duration, document, experiment, environment, today),
+        *(problem for rule in RULES for problem in asked(rule, document, experiment, environment)),
     )
+
+
+def asked(check: Callable[P, Iterable[Problem]], *arguments: P.args, **options: P.kwargs) -> tuple[Problem, ...]:
+    """Return what a check finds; nothing if it asks for what a mistake puts in doubt."""
+    try:
+        return tuple(check(*arguments, **options))
+    except UnsoundError:
+        return ()

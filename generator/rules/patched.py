@@ -13,7 +13,7 @@ from generator.documents.document import Document
 from generator.domain.experiments import setting
 from generator.manifests import stored
 from generator.problems import ERROR, Problem
-from generator.rules import RULES
+from generator.rules import RULES, asked
 from generator.rules.service import LOGGER, MODEL, PREDICTOR, Service, variable
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def check(
     view = _View(document, services)
     variants = tuple(_patched(view, services[one.name]) if one.name in services else one for one in experiment.variants)
     patched = experiment._replace(variants=variants)
-    before = {one for rule in RULES for one in rule(view, experiment, environment)}
-    found += [one for rule in RULES for one in rule(view, patched, environment) if one not in before]
+    before = {one for rule in RULES for one in asked(rule, view, experiment, environment)}
+    found += [one for rule in RULES for one in asked(rule, view, patched, environment) if one not in before]
     once: dict[tuple[str, Place], Problem] = {}
     for one in found:
         once.setdefault((one.code, one.place), one)

@@ -28,10 +28,10 @@ def broken(draw: DrawFn, document: Document) -> Document:
     """Drop, replace, rename, insert or copy in one to three places; with luck the document stays valid."""
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
-        places = [*_places(document)]
-        if places:
-            node, key = draw(st.sampled_from(places))
-            (_damage_list if isinstance(node, list) else _damage_map)(draw, node, key, places)
+        found = [*places(document)]
+        if found:
+            node, key = draw(st.sampled_from(found))
+            (_damage_list if isinstance(node, list) else _damage_map)(draw, node, key, found)
     return document
 
 
@@ -52,12 +52,12 @@ def _damage_list(draw: DrawFn, node: list[Any], index: int, _: list[tuple[Any, A
     node[index : index + (change != "insert")] = [] if change == "drop" else [draw(_values)]
 
 
-def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
     """Yield each map or list with each of its keys or indices."""
     for key in range(len(node)) if isinstance(node, list) else [*node]:
         yield node, key
         if isinstance(node[key], dict | list):
-            yield from _places(node[key])
+            yield from places(node[key])
 
 
 @st.composite

@@ -405,7 +405,7 @@ def weights(changes: Iterable[tuple[int, tuple[float, ...]]], minutes: int) -> l
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
-    return rendered(tmp_path_factory.mktemp("shop"), environment(interval="2m"), SHOP)
+    return rendered(tmp_path_factory.mktemp("shop"), environment(interval="1m"), SHOP)
 
 
 def play(folder: Path, shop: Monitoring, case: Case, **checks: list[Document]) -> None:
@@ -413,7 +413,7 @@ def play(folder: Path, shop: Monitoring, case: Case, **checks: list[Document]) -
     rules = shop.group["rules"]
     if case.weights:
         rules = [rule for rule in rules if rule.get("record") != names.WEIGHT]
-    write(folder / "rules.yml", {"groups": [{**shop.group, "rules": rules}]})
+    write(folder / "rules.yml", {"groups": [{**shop.group, "interval": "2m", "rules": rules}]})
     test = {
         "interval": "1m",
         "input_series": [*series(case.story, case.at), *weights(case.weights, case.at if case.weights else -1)],
@@ -583,7 +583,7 @@ def test_without_pods_at_rest_nobody_is_woken(tmp_path: Path) -> None:
     """Knative removes idle pods, and their series with them."""
     document = experiment("shop", {"a": 60, "b": 40}, {}, requests={"metric": "answers_total"})
     document["spec"]["model"]["replicas"] = {"min": 0}
-    idle = rendered(tmp_path, environment(knative=True, interval="2m"), document)
+    idle = rendered(tmp_path, environment(knative=True, interval="1m"), document)
     case = Case("", ((0, {"c": GONE}), (60, everybody(scraped=False))), set(), at=150)
     expr = 'count by (alertname, variant) (ALERTS{alertstate="firing"})'
     play(tmp_path, idle, case, promql_expr_test=[{"expr": expr, "eval_time": "150m", "exp_samples": []}])

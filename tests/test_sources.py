@@ -131,7 +131,7 @@ def documents(source: str, split: str) -> tuple[Document, Document]:
     document["spec"]["analysis"] = {"window": "10m", "settle": "2m"}
     if not EXPOSED[source].default:
         document["spec"]["requests"] = {"use": source}
-    return environment(knative=SOURCES[source].knative, interval="2m"), document
+    return environment(knative=SOURCES[source].knative, interval="75s"), document
 
 
 def shown(step: int, pod: int) -> int | None:
@@ -213,7 +213,7 @@ def aside(root: Path, name: str) -> Row:
     split = SPLITS["two"]
     document = experiment(name, split.traffic, {})
     document["spec"] |= spec | {"analysis": {"window": "10m", "settle": "2m", **spec.get("analysis", {})}}
-    return Row(root, "", split, rendered(root, environment(interval="2m", **monitoring), document))
+    return Row(root, "", split, rendered(root, environment(interval="75s", **monitoring), document))
 
 
 def seen_aside(row: Row, name: str, end: int) -> Iterator[str]:
@@ -384,7 +384,7 @@ def test_what_is_judged_is_counted_to_the_last_request(source: str, split: str, 
     row = world.rows[source, split]
     examined = world.examined(row)
     assert (examined.quality.missing, examined.quality.invalid) == ((), ())
-    assert len(examined.windows) == 8
+    assert len(examined.windows) == 9
     served = [variant for variant, share in row.split.traffic.items() if share]
     for window in examined.windows:
         counted = {variant: between(variant, window.start, window.end, world.end) for variant in served}
@@ -426,7 +426,7 @@ def test_an_idle_variant_moves_no_other_and_moved_ones_are_not_counted(world: Wo
 def test_users_are_counted_by_their_bucket(world: World) -> None:
     examined = world.examined(world.asides["sticky"])
     assert (examined.quality.missing, examined.quality.invalid) == ((), ())
-    assert len(examined.windows) == 8
+    assert len(examined.windows) == 9
     for window in examined.windows:
         assert window.buckets["failures"] == {
             variant: tuple((5 * failed, 5 * total) for total, failed in buckets) for variant, buckets in BUCKETS.items()

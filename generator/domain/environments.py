@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from generator.documents.document import Document
     from generator.problems import Problem
 
+# Four scrapes within `queries.SHORT_WINDOW`, as many as Grafana's $__rate_interval holds.
+_LONGEST_INTERVAL = 75
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -187,6 +189,7 @@ def _problems(document: Document, environment: Environment, folder: str, spec: d
         *_name(document, environment, folder),
         *_backend(document, environment),
         *_requests(document, environment, spec.get("monitoring", {})),
+        *_interval(document, environment),
         *_dashboard(document, environment),
         *_own_runtimes(document, spec.get("runtimes", {})),
         *_freezes(document, spec.get("policy", {}).get("freeze", [])),
@@ -228,6 +231,20 @@ def _requests(document: Document, environment: Environment, monitoring: dict[str
     if "requests" not in monitoring:
         return []
     return metrics.counter_problems(document, ("spec", "monitoring", "requests"), environment, monitoring["requests"])
+
+
+def _interval(document: Document, environment: Environment) -> list[Problem]:
+    if environment.monitoring.interval <= _LONGEST_INTERVAL:
+        return []
+    return [
+        document.problem(
+            "PS416",
+            ("spec", "monitoring", "interval"),
+            f"with {document.spec['monitoring']['interval']} between scrapes, fewer than four fit into the 5 minutes "
+            "that rules look back, and a rate needs two even where scrapes are late or fail",
+            f"scrape every {_LONGEST_INTERVAL}s or more often",
+        )
+    ]
 
 
 def _dashboard(document: Document, environment: Environment) -> list[Problem]:

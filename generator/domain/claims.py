@@ -7,7 +7,6 @@ from array import array
 from typing import TYPE_CHECKING
 
 from generator import kserve, names
-from generator.problems import Place, Problem
 from generator.routing import BACKENDS
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from generator.documents.document import Document
     from generator.documents.load import Path
     from generator.domain.model import Environment, Experiment
+    from generator.problems import Problem
 
 HOST = "the hostname"
 ROUTE = "the route"
@@ -66,8 +66,8 @@ def clashes(document: Document, experiment: Experiment, environment: Environment
     return tuple(found)
 
 
-def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:
-    """Return a problem for what two files claim, one of each code for a pair of files.
+def conflicts(claimed: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Return what two files claim, one of each code for a pair of them: the claim, who makes it, and who made it first.
 
     `claimed` holds pairs of a claim and the file that makes it.
     """
@@ -76,20 +76,24 @@ def conflicts(claimed: Iterable[tuple[str, str]]) -> list[Problem]:
     said = set()
     for claim, file in claimed:
         other = first.setdefault(claim, file)
-        kind, _, rest = claim.rpartition(" ")
-        if other == file or (file, other, _CODES[kind]) in said:
-            continue
-        said.add((file, other, _CODES[kind]))
-        cluster, _, name = rest.partition("|")
-        found.append(
-            Problem(
-                _CODES[kind],
-                Place(file),
-                f"{kind} `{name}` in cluster {cluster} is also taken by {other}",
-                _FIXES[kind],
-            )
-        )
+        pair = (file, other, _CODES[claim.rpartition(" ")[0]])
+        if other != file and pair not in said:
+            said.add(pair)
+            found.append((claim, file, other))
     return found
+
+
+def conflict(document: Document, experiment: Experiment, environment: Environment, claim: str, other: str) -> Problem:
+    """Say that an experiment claims what the file `other` claims too, at the field that leads to the claim."""
+    kind, _, rest = claim.rpartition(" ")
+    cluster, _, name = rest.partition("|")
+    path = next(path for *what, path in _of(experiment, environment) if what == [kind, name])
+    if kind == HOST and (name != experiment.hostname or not document.has(path)):
+        path = ("metadata", "name")
+    message = f"{kind} `{name}` in cluster {cluster} is also taken by {other}"
+    if document.place(path).file != document.file:
+        message = f"in environment {environment.name}, {message}"
+    return document.problem(_CODES[kind], path, message, _FIXES[kind], key=path[1] == "variants")
 
 
 _DIGITS = 8

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from generator import pipeline
-from generator.domain import claims
+from generator.domain import claims, interpret
 from generator.manifests import plan
 from generator.manifests.readback import Reader
 from generator.manifests.render import Templates
@@ -248,7 +248,14 @@ class Batch:
             for claim in self._claims(job)
             if claim in wanted
         ]
-        return claims.conflicts((*theirs, *ours))
+        jobs = {_file(job): job for job in (*chosen, *others)}
+        found = claims.conflicts((*theirs, *ours))
+        return [self._conflict(jobs[file], claim, other) for claim, file, other in found]
+
+    def _conflict(self, job: Job, claim: str, other: str) -> Problem:
+        site = self.sites[job.environment]
+        read = interpret.experiment(self.root, site.environment, site.document, job.name, in_base=job.in_base)
+        return claims.conflict(read.document, read.experiment, site.environment, claim, other)
 
     def _known(self, jobs: Iterable[Job]) -> dict[Job, str]:
         return {job: self.work.known.claims(job.environment, job.name) for job in jobs}

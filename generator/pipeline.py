@@ -118,7 +118,7 @@ _PASSED_ON = ("affinity", "nodeSelector", "tolerations")
 
 
 def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
-    """Blame the user's patch or affinity for what they say, and else the template."""
+    """Blame the user's patch or affinity for what they say, what there is too much of, and else the template."""
     planned = finding.manifest.planned
     if planned.patch:
         from generator.rules import patched  # noqa: PLC0415 (start-up time: few have patches)
@@ -130,6 +130,9 @@ def _blamed(finding: verify.Finding, document: Document, templates: Templates) -
         path = experiments.setting(document, planned.values["variant"].name, *finding.path[2:])
         message = f"the InferenceService would be wrong: {finding.message}"
         return document.problem(finding.code, path, message, finding.fix)
+    if finding.code == "PS511" and templates.file(planned.template).startswith("penstock:"):
+        path = ("spec", "metrics") if document.has(("spec", "metrics")) else ("spec", "variants")
+        return document.problem("PS511", path, f"{planned.id}: {finding.message}", finding.fix, key=True)
     return blame(finding, templates)
 
 

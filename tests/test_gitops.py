@@ -13,6 +13,9 @@ from repositories import ENVIRONMENT, EXPERIMENT
 
 from generator import names
 from generator.domain import interpret
+from generator.manifests import catalog, plan, verify
+from generator.manifests.readback import Reader
+from generator.manifests.render import Templates
 from generator.versions import revisions
 
 if TYPE_CHECKING:
@@ -266,3 +269,13 @@ def test_nothing_is_counted_until_a_commit_has_arrived(
     place = interpret.environment(str(repository.root), ENVIRONMENT)
     read = interpret.experiment(str(repository.root), place.environment, place.document, EXPERIMENT, in_base=False)
     assert read.experiment.analysis.settle == settle
+
+
+def test_a_listing_may_be_longer_than_what_is_applied(repository: Repository) -> None:
+    """kustomize reads it, and no cluster ever does."""
+    place = interpret.environment(str(repository.root), ENVIRONMENT)
+    experiments = tuple(f"{'x' * 34}-{number:05}" for number in range(7000))
+    rendered = Templates().render(plan.listings(ENVIRONMENT, experiments))
+    manifests, found = verify.verified(rendered, catalog.of(place.environment, ""), Reader())
+    assert max(len(one.text) for one in manifests) > verify.MOST_CHARACTERS
+    assert found == []

@@ -9,7 +9,7 @@ from generator.documents.overlay import compose, merge
 from generator.problems import ERROR, Place, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from generator.documents.load import Data, Path
 
@@ -82,6 +82,16 @@ class Document:
     def has(self, path: Path) -> bool:
         """Tell whether any file sets `path`."""
         return any(_inside(layer, path) is not None for layer in self.layers)
+
+    def last(self, paths: Iterable[Path]) -> Path:
+        """Return the path that the latest layer sets: of several there the longest, and then the first."""
+
+        def rank(path: Path) -> tuple[int, int]:
+            return max(
+                (at for at, layer in enumerate(self.layers) if _inside(layer, path) is not None), default=-1
+            ), len(path)
+
+        return max(paths, key=rank)
 
     def problem(
         self, code: str, path: Path, message: str, fix: str, *, key: bool = False, severity: str = ERROR

@@ -57,13 +57,14 @@ _UNITS = {
 
 
 class Finding(NamedTuple):
-    """One mistake. `path` leads to the wrong value, to the unknown key, or to the object that lacks a key."""
+    """One mistake. `path` leads to the wrong value, to the unknown key, or to what lacks the key `lacking`."""
 
     path: Path
     message: str
     fix: str
     about_key: bool
     code: str
+    lacking: str = ""
 
 
 class _Note(NamedTuple):
@@ -312,7 +313,9 @@ def _dependent(fault: Fault) -> Iterator[_Note]:
 
 def _lacking(fault: Fault, name: str, reason: str) -> _Note:
     message = f"{quoted(name)} is missing in {inside(fault.path)}{reason}"
-    return _Note(Finding(fault.path, message, _addition(fault, name), about_key=False, code="PS202"), name)
+    return _Note(
+        Finding(fault.path, message, _addition(fault, name), about_key=False, code="PS202", lacking=name), name
+    )
 
 
 def _addition(fault: Fault, name: str) -> str:

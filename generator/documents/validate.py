@@ -12,6 +12,7 @@ from generator import resources
 
 if TYPE_CHECKING:
     from generator.documents.document import Document
+    from generator.documents.explain import Finding
     from generator.problems import Problem
 
 KINDS = ("experiment", "environment")
@@ -36,7 +37,12 @@ def problems(document: Document, kind: str) -> tuple[Problem, ...]:
         return ()
     from generator.documents import explain  # noqa: PLC0415 (imports jsonschema, which only a mistake needs)
 
-    return tuple(
-        document.problem(finding.code, finding.path, finding.message, finding.fix, key=finding.about_key)
-        for finding in explain.findings(document.data, schema(kind))
-    )
+    return tuple(_placed(document, finding) for finding in explain.findings(document.data, schema(kind)))
+
+
+def _placed(document: Document, finding: Finding) -> Problem:
+    missing = (*finding.path, finding.lacking)
+    if finding.lacking and document.has(missing):  # as the null that took it away, maybe in another layer
+        message = f"{finding.message}: null takes it away"
+        return document.problem(finding.code, missing, message, finding.fix, key=True)
+    return document.problem(finding.code, finding.path, finding.message, finding.fix, key=finding.about_key)

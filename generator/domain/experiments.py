@@ -60,6 +60,11 @@ def setting(document: Document, variant: str, *keys: str | int) -> Path:
     return own if document.has(own) else ("spec", "model", *keys)
 
 
+def latest(document: Document, variant: str, *keys: str) -> Path:
+    """Path of that of some model settings which was set last, and so made them not fit each other."""
+    return document.last(setting(document, variant, key) for key in keys)
+
+
 def _ordered(spec: dict[str, Any]) -> list[str]:
     """Control first, then by name, so that the order of lines in a file changes nothing."""
     return sorted(spec["variants"], key=lambda name: (name != spec["control"], name))

@@ -28,6 +28,8 @@ _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 # Prometheus Operator's ConfigMaps hold 524288 (prometheus-operator: pkg/operator/rules.go, MaxConfigMapDataSize).
 MOST_CHARACTERS = 250_000
 
+_MODEL: Path = ("spec", "predictor", "model")
+
 # Fields of an InferenceService that exist, or once did, and that no experiment may use.
 _FORBIDDEN: dict[Path, str] = {
     ("spec", "traffic"): "spec.traffic is no field of KServe; traffic is weights on the route",
@@ -85,6 +87,9 @@ def findings(manifest: Manifest, catalog: Catalog) -> Iterator[Finding]:
     yield from _size(manifest)
     yield from _identity(manifest, data)
     yield from _metadata(manifest, data)
+    if manifest.planned.patch and not isinstance(_at(data, _MODEL), dict):
+        yield Finding("PS508", manifest, _MODEL, "it takes away the model", "leave it out of the patch")
+        return
     accepted = catalog.accepts(identity.api_version, identity.kind, data)
     if accepted is None:
         yield Finding("PS507", manifest, (), "its schema is not known", "give its CRD with --crds")
@@ -192,7 +197,8 @@ def _dashboard(manifest: Manifest, path: Path, text: str) -> Iterator[Finding]:
 
 
 def _size(manifest: Manifest) -> Iterator[Finding]:
-    if len(manifest.text) > MOST_CHARACTERS:
+    applied = not manifest.planned.id.api_version.startswith("kustomize.config.k8s.io/")
+    if applied and len(manifest.text) > MOST_CHARACTERS:
         message = f"it has more than {MOST_CHARACTERS} characters, which client-side apply refuses"
         yield Finding("PS511", manifest, (), message, "use fewer metrics or variants")
 

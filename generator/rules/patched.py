@@ -83,13 +83,13 @@ def check(
         for one in manifests
         if one.planned.patch and isinstance(one.data, dict)
     }
+    services = {name: service for name, service in services.items() if service.mapping(MODEL)}
     found = [
         problem(document, service.declared, code, path, message, fix)
         for service in services.values()
         for code, path, message, fix in _mistakes(service, environment.mode)
         if source(document, service.declared, path)
     ]
-    services = {name: service for name, service in services.items() if service.mapping(MODEL)}
     view = _View(document, services)
     variants = tuple(_patched(view, services[one.name]) if one.name in services else one for one in experiment.variants)
     patched = experiment._replace(variants=variants)
@@ -184,9 +184,6 @@ def _places(service: Service, keys: Path) -> Iterator[Path]:
 
 
 def _mistakes(service: Service, mode: str) -> Iterator[_Mistake]:
-    if not service.mapping(MODEL):
-        yield "PS508", MODEL, "it takes away the model", _LEAVE
-        return
     yield from _identity(service)
     yield from _unwanted(service, mode)
     yield from _settled(service)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator import kserve, names
-from generator.domain.experiments import setting
+from generator.domain.experiments import latest, setting
 from generator.domain.sources import SOURCES
 from generator.manifests import stored
 from generator.problems import WARNING
@@ -59,7 +59,7 @@ def runtime(document: Document, experiment: Experiment, environment: Environment
             found.append(
                 document.problem(
                     "PS343",
-                    setting(document, variant.name, "formatVersion"),
+                    latest(document, variant.name, "formatVersion", "format", "runtime"),
                     f'{chosen.name} lists {variant.format} {listed}, not "{variant.format_version}"; KServe compares '
                     "versions as text",
                     f"use {listed}, or leave formatVersion out",
@@ -69,7 +69,7 @@ def runtime(document: Document, experiment: Experiment, environment: Environment
             found.append(
                 document.problem(
                     "PS344",
-                    setting(document, variant.name, "protocol"),
+                    latest(document, variant.name, "protocol", "runtime"),
                     f"{chosen.name} does not speak {variant.protocol}",
                     f"use {' or '.join(chosen.protocols)}, or another runtime",
                 )
@@ -82,9 +82,11 @@ def _format(document: Document, variant: Variant) -> Problem:
     close = [name for name in variant.runtime.formats if name.lower() == variant.format.lower()]
     return document.problem(
         "PS342",
-        setting(document, variant.name, "format"),
+        setting(document, variant.name, "format") if close else latest(document, variant.name, "format", "runtime"),
         f"{variant.runtime.name} does not serve `{variant.format}`",
-        f"write `{close[0]}`: KServe compares formats letter by letter" if close else f"it serves {listed}",
+        f"write `{close[0]}`: KServe compares formats letter by letter"
+        if close
+        else f"use a format that it serves ({listed}), or another runtime",
     )
 
 
@@ -93,7 +95,7 @@ def _one_protocol(document: Document, experiment: Experiment) -> list[Problem]:
     return [
         document.problem(
             "PS345",
-            setting(document, variant.name, "protocol"),
+            document.last(setting(document, one.name, "protocol") for one in (variant, control)),
             f"`{variant.name}` speaks {variant.protocol}, but control `{control.name}` speaks {control.protocol}: one "
             "route sends the same request to either",
             "give all variants one protocol",
@@ -103,7 +105,7 @@ def _one_protocol(document: Document, experiment: Experiment) -> list[Problem]:
     ] + [
         document.problem(
             "PS345",
-            setting(document, variant.name, "runtime"),
+            document.last(setting(document, one.name, "runtime") for one in (variant, control)),
             f"`{variant.name}` and control `{control.name}` serve the OpenAI protocol on different paths "
             f"({variant.runtime.name}, {control.runtime.name}): one route reaches only one of them",
             "serve all variants by one kind of runtime",

@@ -36,7 +36,7 @@ def _plain(directory: str) -> int:
     if not inventory.environments:
         return _any()
     work = run.prepare(inventory, inventory.environments, run.Options(run.today(), write=True))
-    if not (work.stale or work.listings or inventory.problems):
+    if not (work.stale or work.listings or work.problems or inventory.problems):
         sys.stdout.write(f"{run.summary({'create': 0, 'update': 0, 'delete': 0, 'same': work.files})}\n")
         return 0
     from generator import problems  # noqa: PLC0415

@@ -104,6 +104,7 @@ MEANINGS = {
     "PS414": "a repository address that Flux does not take",
     "PS415": "experiments that are no folder",
     "PS416": "scrapes too far apart for the windows of rules",
+    "PS417": "a template that replaces nothing",
     "PS420": "two experiments on one hostname, or one on it twice",
     "PS421": "two objects of one name, of two experiments or of one",
     "PS422": "two experiments with one dashboard",

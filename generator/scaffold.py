@@ -85,7 +85,10 @@ def write(
     if not experiment and not (present and (present.base or any(present.environments.values()))):
         experiment = _EXAMPLE
     owners = next((one for one in _OWNERS if os.path.lexists(f"{directory}/{one}")), "CODEOWNERS")
-    for path, text in _files(places, experiment, namespace, domain, applied, owners).items():
+    files = _files(places, experiment, namespace, domain, applied, owners)
+    for path in files:
+        _keep_inside(directory, path)
+    for path, text in files.items():
         if _create(f"{directory}/{path}", text):
             yield Step("create", path)
         else:
@@ -189,6 +192,16 @@ def _files(
     files[_ATTRIBUTES] = text("gitattributes.j2")
     files[owners] = text("codeowners.j2")
     return files
+
+
+def _keep_inside(directory: str, path: str) -> None:
+    """InitError if a link on the way to a file leads out of the directory; on a file itself, it counts as that file."""
+    root, folder = os.path.realpath(directory), os.path.realpath(os.path.dirname(f"{directory}/{path}"))
+    if os.path.commonpath((root, folder)) != root:
+        raise InitError(
+            f"{path} would be written to {folder}, for a link on the way leads out of {directory}: put a real folder "
+            "there"
+        )
 
 
 def _create(path: str, text: str) -> bool:

@@ -34,7 +34,7 @@ from generator.repository import (
     folder,
     folders,
 )
-from generator.runs import freshness, run, tree
+from generator.runs import freshness, run, templates, tree
 from generator.runs.seal import seal
 from generator.versions import git
 
@@ -318,7 +318,7 @@ def _rendered(
     job: Job, site: pipeline.Site, source: str, root: str, today: str
 ) -> tuple[dict[str, Experiment], dict[str, str]]:
     """Build the experiments, and list all that the tree at `root` has then; return them and sealed texts by path."""
-    templates, reader = Templates(run.own_templates(source), freshness.compiled()), Reader()
+    own, reader = Templates(templates.sound(source), freshness.compiled()), Reader()
     experiments: dict[str, Experiment] = {}
     texts: dict[str, str] = {}
     problems: list[Problem] = []
@@ -327,7 +327,7 @@ def _rendered(
             continue
         in_base = _in_base(source, name)
         try:
-            built = pipeline.build(source, site, name, in_base=in_base, templates=templates, reader=reader, today=today)
+            built = pipeline.build(source, site, name, in_base=in_base, templates=own, reader=reader, today=today)
         except ProblemsError as error:
             problems += error.problems
             continue
@@ -337,8 +337,8 @@ def _rendered(
     declared = sorted({*_others(job, root, folder(job.environment, AREAS[0])), *experiments})
     adding = sorted({*_others(job, root, delivery(job.environment)), *experiments})
     planned = plan.listings(job.environment, tuple(declared)), plan.bootstrap(site.environment, tuple(adding))
-    listed, findings = verified(templates.render(chain(*planned)), site.catalog, reader)
-    _refuse([pipeline.blame(finding, templates) for finding in findings])
+    listed, findings = verified(own.render(chain(*planned)), site.catalog, reader)
+    _refuse([pipeline.blame(finding, own) for finding in findings])
     return experiments, texts | {one.planned.path: seal(one.planned.source, one.text) for one in listed}
 
 

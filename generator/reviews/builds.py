@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from generator import pipeline
 from generator.manifests.readback import Reader
 from generator.manifests.render import Templates
-from generator.runs import freshness, run
+from generator.runs import freshness, run, templates
 
 if TYPE_CHECKING:
     from generator.pipeline import Build, Site
@@ -20,7 +20,7 @@ class Builds:
     def __init__(self, state: State, options: run.Options) -> None:
         self._state = state
         self._options = options
-        self._templates = Templates(run.own_templates(state.root), freshness.compiled() if options.use_cache else "")
+        self._templates = Templates(templates.sound(state.root), freshness.compiled() if options.use_cache else "")
         self._reader = Reader()
         self._sites: dict[str, Site] = {}
 

@@ -115,9 +115,12 @@ class Batch:
         return result
 
     def open_sites(self) -> list[Problem]:
-        """Read the chosen environments; what is wrong with one is said once, and its experiments are left alone."""
-        problems: list[Problem] = []
-        for name in self.work.chosen:
+        """Read the chosen environments; what is wrong with one is said once, and its experiments are left alone.
+
+        None is read where the repository's own templates must not be.
+        """
+        problems = [*self.work.problems]
+        for name in () if errors(problems) else self.work.chosen:
             try:
                 self.sites[name] = pipeline.site(self.root, name, self.options.crds)
             except ProblemsError as error:

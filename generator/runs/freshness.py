@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import stat
 import sys
 import zlib
 from contextlib import suppress
@@ -193,11 +194,15 @@ def _delegate(look: Callable[..., _Seen], experiments: list[tuple[Any, ...]]) ->
 
 
 def _stat(path: str) -> tuple[int, ...]:
-    """Stamp one file, following no link: what a link leads to is refused elsewhere."""
+    """Stamp one file; a link together with what it leads to, which may change by itself."""
     try:
         status = os.lstat(path)
-    except OSError:
+        return _stamp(status) + (_stamp(os.stat(path)) if stat.S_ISLNK(status.st_mode) else ())
+    except OSError:  # or a link that leads nowhere, which no reader takes either
         return (_ABSENT,)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 

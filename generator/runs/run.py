@@ -11,8 +11,8 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator import resources
 from generator.repository import AREAS, delivered, delivery, folder
+from generator.runs import templates
 from generator.runs.freshness import Freshness
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Outcome(NamedTuple):
 class Work(NamedTuple):
     """A run parted into what is known to be right (`files` of it) and what is to do.
 
-    `listings` are environments whose own files may be out of date, or that hold files of experiments declared no more.
+    `problems` are those of the repository's own templates, which stand in the folder `overrides`. `listings` are
+    environments whose own files may be out of date, or that hold files of experiments declared no more.
     """
 
     inventory: Inventory
@@ -65,6 +66,7 @@ class Work(NamedTuple):
     options: Options
     known: Freshness
     overrides: str
+    problems: list[Problem]
     fresh: list[Job]
     stale: list[Job]
     listings: list[str]
@@ -98,7 +100,7 @@ def finish(work: Work) -> Result:
     # Without experiments, nothing but its listing reads an environment.
     unread = not work.options.compare and not all(work.chosen.values())
     if not (work.stale or work.listings or unread):
-        return Result((), [], work.files)
+        return Result((), work.problems, work.files)
     from generator.runs import batch  # noqa: PLC0415 (start-up time)
 
     return batch.do(work)
@@ -116,7 +118,7 @@ def summary(counts: dict[str, int]) -> str:
 
 def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: Options) -> Work:
     """Part the chosen experiments into fresh and stale ones."""
-    overrides = own_templates(inventory.root)
+    overrides, problems = templates.own(inventory.root)
     known = Freshness(inventory.root, (overrides, options.crds), options.today)
     fresh: list[Job] = []
     stale: list[Job] = []
@@ -132,7 +134,7 @@ def prepare(inventory: Inventory, chosen: dict[str, tuple[str, ...]], options: O
             listings.append(name)
         else:
             count += files
-    return Work(inventory, chosen, options, known, overrides, fresh, stale, listings, count)
+    return Work(inventory, chosen, options, known, overrides, problems, fresh, stale, listings, count)
 
 
 def orphans(inventory: Inventory, environment: str) -> list[str]:
@@ -149,10 +151,3 @@ def orphans(inventory: Inventory, environment: str) -> list[str]:
             continue
         found += [f"{place}/{e.name}" for e in present if e.name not in declared and e.is_dir(follow_symlinks=False)]
     return sorted(found)
-
-
-def own_templates(root: str) -> str:
-    """Return the repository's own templates, unless they are the shipped ones, as in Penstock's own checkout."""
-    place = f"{root}/templates"
-    own = os.path.isdir(place) and not os.path.samefile(place, resources.directory("templates"))
-    return place if own else ""

@@ -23,7 +23,7 @@ from generator.publishing import message
 from generator.publishing.message import Message, Move
 from generator.publishing.publication import Revision, rendered_folders
 from generator.repository import BASE, evidence_folder, experiment_file
-from generator.runs import freshness, run, tree
+from generator.runs import freshness, templates, tree
 from generator.runs.seal import seal
 from generator.steering import amend, moves, record, transfer
 from generator.steering import gates as gating
@@ -221,8 +221,8 @@ def _stale(root: str, environment: str, name: str) -> tuple[str, ...]:
     """Return the rendered files of an experiment that are not what it says."""
     site = pipeline.site(root, environment)
     in_base = os.path.lexists(f"{root}/{experiment_file(BASE, name)}")
-    templates = Templates(run.own_templates(root), freshness.compiled())
-    built = pipeline.build(root, site, name, in_base=in_base, templates=templates, reader=Reader(), today="")
+    own = Templates(templates.sound(root), freshness.compiled())
+    built = pipeline.build(root, site, name, in_base=in_base, templates=own, reader=Reader(), today="")
     texts = {one.planned.path: seal(one.planned.source, one.text) for one in built.manifests}
     changes, problems = tree.compare(root, rendered_folders(root, site.environment, name), texts)
     found = {change.path for change in changes if change.action != tree.SAME}

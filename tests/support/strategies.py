@@ -102,7 +102,7 @@ def _monitoring(draw: DrawFn, *, standard: bool) -> Document:
         draw,
         labels=maps(label_keys, label_values),
         monitor=st.sampled_from(("ServiceMonitor", "PodMonitor")),
-        interval=durations,
+        interval=st.sampled_from(("5s", "30s", "75s", "1m")),
         alertLabels=maps(st.sampled_from(("team", "severity", "Page", "_x", "on", "null")), texts),
     )
     if draw(st.booleans()):

@@ -142,16 +142,19 @@ def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, 
         if ending == ".yaml":
             names.append(stem)
         else:
-            problems.append(
-                Problem(
-                    "PS409",
-                    Place(f"{folder}/{file}"),
-                    "this is not an experiment file: experiments end in .yaml",
-                    f"rename it to {stem}.yaml, or move it elsewhere",
-                    severity=WARNING,
-                )
-            )
+            problems.append(_stray(root, f"{folder}/{file}", files))
     return tuple(names)
+
+
+def _stray(root: str, path: str, beside: list[str]) -> Problem:
+    message = "this is not an experiment file: experiments end in .yaml"
+    stem, ending = os.path.splitext(path.rpartition("/")[2])
+    fix = "move it elsewhere"
+    if os.path.isdir(f"{root}/{path}"):
+        message = "this is a folder: experiments are files, and no folder among them is looked into"
+    elif ending.lower() in {".yml", ".yaml"} and f"{stem}.yaml" not in beside:
+        fix = f"rename it to {stem}.yaml, or move it elsewhere"
+    return Problem("PS409", Place(path), message, fix, severity=WARNING)
 
 
 def _no_folder(path: str, error: OSError) -> Problem:

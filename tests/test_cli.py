@@ -35,6 +35,19 @@ def test_exit_codes(repository: Repository) -> None:
     assert repository.process("frobnicate").returncode == 2
 
 
+def test_a_folder_without_crds_checks_nothing_and_is_refused(repository: Repository) -> None:
+    folder = repository.root / "crds"
+    folder.mkdir()
+    (folder / "namespace.yaml").write_text("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n")
+    for command in ("validate", "render"):
+        done = repository.penstock(command, "--crds", str(folder))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"penstock: {folder}: no file below it holds a CustomResourceDefinition; name a folder with some\n"
+        )
+    assert not (repository.root / "environments/production/manifests").exists()
+
+
 def test_warnings_pass_unless_told_otherwise(repository: Repository) -> None:
     with repository.experiment() as document:
         document["spec"]["rollout"] = {"steps": [1, 2]}

@@ -28,6 +28,8 @@ DIFFER = "YAML parsers differ about"
 MEND = "mend the indentation, or write text in quotes"
 HIDDEN = "must not be in a file"
 QUOTE = "write it in quotes"
+OR_TRUTH = " if it is a text, or else true or false"
+OR_NUMBER = " if it is a text, or else a number in plain digits"
 FAST, PURE = load._Composer, load._Pure
 
 
@@ -139,18 +141,18 @@ REFUSED = {
     "a: 1\n...\n---\n": ["3:1 PS111 a second document begins here -> keep one document in a file"],
     # PS112: read differently elsewhere
     "no: 010\nb: 1e3\nc: 12:30:00\nd: 2026-01-02\ne: .inf\nf: =\n": [
-        f"1:1 PS112 {DIFFER} `no`: to some it is a truth value -> {QUOTE}",
-        f"1:5 PS112 {DIFFER} `010`: to some it is a number -> {QUOTE}",
-        f"2:4 PS112 {DIFFER} `1e3`: to some it is a number -> {QUOTE}",
+        f"1:1 PS112 {DIFFER} `no`: to some it is a truth value -> {QUOTE}{OR_TRUTH}",
+        f"1:5 PS112 {DIFFER} `010`: to some it is a number -> {QUOTE}{OR_NUMBER}",
+        f"2:4 PS112 {DIFFER} `1e3`: to some it is a number -> {QUOTE}{OR_NUMBER}",
         f"3:4 PS112 {DIFFER} `12:30:00`: to some it is a base 60 number -> {QUOTE}",
         f"4:4 PS112 {DIFFER} `2026-01-02`: to some it is a date -> {QUOTE}",
-        f"5:4 PS112 {DIFFER} `.inf`: to some it is a number -> {QUOTE}",
+        f"5:4 PS112 {DIFFER} `.inf`: to some it is a number -> {QUOTE}{OR_NUMBER}",
         f"6:4 PS112 {DIFFER} `=`: to some it is a special value -> {QUOTE}",
     ],
     "a: &a {b: 1}\nc:\n  <<: *a\n": [
         "3:3 PS112 merge keys are not supported -> use the environment's defaults or the base file"
     ],
-    f"a: 0{'1' * 99}\n": [f"1:4 PS112 {DIFFER} `0{'1' * 58}…`: to some it is a number -> {QUOTE}"],
+    f"a: 0{'1' * 99}\n": [f"1:4 PS112 {DIFFER} `0{'1' * 58}…`: to some it is a number -> {QUOTE}{OR_NUMBER}"],
     # PS113: what nobody sees
     "a: b\0c # \0\n": [
         "1:5 PS113 the invisible character U+0000 " + HIDDEN + " -> remove it here and in 1 more places"
@@ -175,7 +177,7 @@ REFUSED = {
     ],
     # all of these at once, and in order
     "a: on\nb: !x y\nc: \u202e\na: 1\n2: [99999999999999999999]\n": [
-        f"1:4 PS112 {DIFFER} `on`: to some it is a truth value -> {QUOTE}",
+        f"1:4 PS112 {DIFFER} `on`: to some it is a truth value -> {QUOTE}{OR_TRUTH}",
         f"2:4 PS108 `!x` {TAG} -> remove it",
         f"3:4 PS113 the invisible character U+202E {HIDDEN} -> remove it",
         "4:1 PS106 the key `a` is already in line 1 -> remove one of the two",

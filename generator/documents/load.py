@@ -31,6 +31,10 @@ _Finding: TypeAlias = tuple[tuple[int, int], str, str, str]  # spot, code, messa
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTE = "write it in quotes"
+_PLAINLY = {
+    "number": f"{_QUOTE} if it is a text, or else a number in plain digits",
+    "truth value": f"{_QUOTE} if it is a text, or else true or false",
+}
 _MERGE = "use the environment's defaults or the base file"
 _TOO_LARGE = (f"this file is larger than {MAX_BYTES >> 20} MiB", "take out what does not belong in it")
 
@@ -289,7 +293,9 @@ def _meaning(text: str) -> Data | _Doubt:
     if text == "<<":
         return _Doubt(("PS112", "merge keys are not supported", _MERGE))
     if kind := _otherwise(text):
-        return _Doubt(("PS112", f"YAML parsers differ about {_shown(text)}: to some it is a {kind}", _QUOTE))
+        return _Doubt(
+            ("PS112", f"YAML parsers differ about {_shown(text)}: to some it is a {kind}", _PLAINLY.get(kind, _QUOTE))
+        )
     return text
 
 

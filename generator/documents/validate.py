@@ -31,6 +31,11 @@ def _validator(kind: str) -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(schema(kind))
 
 
+def is_name(kind: str, text: str) -> bool:
+    """Say whether an experiment or environment may have this name."""
+    return jsonschema_rs.is_valid(schema(kind)["properties"]["metadata"]["properties"]["name"], text)
+
+
 def problems(document: Document, kind: str) -> tuple[Problem, ...]:
     """Return everything that the schema of `kind` refuses in a document."""
     if _validator(kind).is_valid(document.data):

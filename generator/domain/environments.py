@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from generator import kserve
+from generator.documents import validate
 from generator.domain import metrics
 from generator.domain.model import (
     ASKED,
@@ -206,7 +207,9 @@ def _name(document: Document, environment: Environment, folder: str) -> list[Pro
             "PS401",
             ("metadata", "name"),
             f"the environment is called `{environment.name}`, but its folder is `{folder}`",
-            f"write `name: {folder}`, or rename the folder",
+            f"write `name: {folder}`, or rename the folder"
+            if validate.is_name("environment", folder)
+            else f"rename the folder to {environment.name}",
         )
     ]
 

@@ -75,6 +75,12 @@ class CrdError(PenstockError):
     """A CRD, or a schema made from one, that cannot be used."""
 
 
+class NoCrdError(CrdError):
+    """A folder in which nothing is a CRD."""
+
+    exit_code = 2
+
+
 def compact(openapi_schema: Mapping[str, Any]) -> Schema:
     """Return a draft 2020-12 schema that says yes where the API server would keep every field as written.
 
@@ -127,6 +133,8 @@ def read_folder(folder: Path) -> dict[GroupVersionKind, Schema]:
             raise CrdError(f"{path}: {kind} of {group}/{version} is already defined in {first}")
         origins |= dict.fromkeys(found, path)
         schemas |= found
+    if not schemas:
+        raise NoCrdError(f"{folder}: no file below it holds a CustomResourceDefinition; name a folder with some")
     return schemas
 
 

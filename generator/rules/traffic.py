@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from generator import names
+from generator.documents import validate
 from generator.problems import WARNING
 from generator.routing import BACKENDS
 
@@ -25,7 +26,9 @@ def name(document: Document, experiment: Experiment, _: Environment) -> list[Pro
             "PS310",
             ("metadata", "name"),
             f"the experiment is called `{experiment.name}`, but its file is `{expected}.yaml`",
-            f"write `name: {expected}`, or rename the file",
+            f"write `name: {expected}`, or rename the file"
+            if validate.is_name("experiment", expected)
+            else f"rename the file to {experiment.name}.yaml",
         )
     ]
 

@@ -84,6 +84,7 @@ MEANINGS = {
     "PS364": "a port of the model server is set by hand",
     "PS365": "a model server of several processes that count for themselves",
     "PS366": "a hostname that clients take for an IP address",
+    "PS367": "a limit that no share can reach",
     "PS370": "storage that the environment does not allow",
     "PS371": "a payload sink that the environment does not allow",
     "PS372": "an owner that the environment does not know",

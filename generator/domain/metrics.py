@@ -138,6 +138,8 @@ def _finish(
     direction = spec.get("direction", preset.direction)
     if direction == "higher" and spec.get("margin", 0) >= 1:
         return None, [_endless_margin(document, name)]
+    if preset.kind != "mean" and spec.get("limit", 0) > 1:
+        return None, [_no_share(document, name, spec["limit"])]
     bound = _bound(spec["above"], preset.unit) if "above" in spec else None
     if bound is not None and preset.kind != "latencyShare":
         return None, [_not_a_share(document, name)]
@@ -349,6 +351,16 @@ def _endless_margin(document: Document, name: str) -> Problem:
         ("spec", "metrics", name, "margin"),
         f"metric `{name}` may fall by 100 % or more of control's value, so nothing can break its guardrail",
         "write a fraction below 1, for example `margin: 0.1`",
+    )
+
+
+def _no_share(document: Document, name: str, limit: float) -> Problem:
+    percent = f", or `limit: {limit / 100:g}` for {limit:g} %" if limit <= 100 else ""
+    return document.problem(
+        "PS367",
+        ("spec", "metrics", name, "limit"),
+        f"metric `{name}` is a share, which is never above 1, so a limit of {limit:g} limits nothing",
+        f"write a fraction, for example `limit: 0.01`{percent}",
     )
 
 

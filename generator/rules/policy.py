@@ -138,8 +138,8 @@ def patches(document: Document, experiment: Experiment, environment: Environment
 def permits(prefixes: tuple[str, ...] | None, uri: str) -> bool:
     """Tell whether a prefix covers the URI: same scheme, same host and port, path below it at a `/`.
 
-    A URI that a reader and a client could understand differently (user info, `..`, encoded slashes) is covered by
-    none. `prefixes` None permits everything.
+    A scheme alone covers all of it. A URI that a reader and a client could understand differently (user info, `..`,
+    encoded slashes) is covered by none. `prefixes` None permits everything.
     """
     if prefixes is None:
         return True
@@ -162,7 +162,7 @@ def _covers(prefix: SplitResult, target: SplitResult) -> bool:
     base = prefix.path.rstrip("/")
     return (
         prefix.scheme == target.scheme
-        and _same_host(prefix.netloc.lower(), target.netloc.lower())
+        and (_same_host(prefix.netloc.lower(), target.netloc.lower()) or not (prefix.netloc or prefix.path))
         and (not base or target.path == base or target.path.startswith(base + "/"))
     )
 

@@ -156,8 +156,12 @@ def go_templates(document: Document, experiment: Experiment, _: Environment) -> 
     return found
 
 
-def storage(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
-    """A model comes from one place, by a scheme that KServe's storage initializer knows."""
+def storage(document: Document, experiment: Experiment, environment: Environment) -> list[Problem]:
+    """A model comes from one place, by a scheme that KServe knows, or that the environment's policy says it was taught.
+
+    A ClusterStorageContainer teaches it (validateStorageURI: pkg/controller/v1beta1/inferenceservice/utils/utils.go).
+    """
+    taught = {prefix.split("://")[0] for prefix in environment.policy.storage or ()}
     found = []
     for variant in experiment.variants:
         if bool(variant.storage_uri) == bool(variant.storage):
@@ -172,13 +176,14 @@ def storage(document: Document, experiment: Experiment, _: Environment) -> list[
                 )
             )
         scheme = variant.storage_uri.split("://")[0]
-        if scheme and scheme not in kserve.STORAGE_SCHEMES:
+        if scheme and scheme not in kserve.STORAGE_SCHEMES and scheme not in taught:
             found.append(
                 document.problem(
                     "PS350",
                     setting(document, variant.name, "storageUri"),
-                    f"KServe does not load models from `{scheme}://`",
-                    f"use one of {', '.join(kserve.STORAGE_SCHEMES)}",
+                    f"KServe by itself does not load models from `{scheme}://`",
+                    f"use one of {', '.join(kserve.STORAGE_SCHEMES)}; or, if a ClusterStorageContainer of the cluster "
+                    f"takes it, name `{scheme}://` in spec.policy.storage of the environment",
                 )
             )
     return found

@@ -23,7 +23,8 @@ _labels = maps(
 )
 _effects = st.sampled_from((0.05, 1, 10, 0.000001, 0.333333333333))
 _margins = st.sampled_from((0.05, 0.999, 0.000001, 0.333333333333))
-_limits = st.sampled_from((0, 0.01, 1, 2.5, 1_000_000, 0.333333333333))
+_limits = st.sampled_from((0, 0.01, 1, 0.333333333333))
+_sizes = _limits | st.sampled_from((2.5, 1_000_000))
 
 
 def available(*, knative: bool, backend_filters: bool, servers: Iterable[tuple[str, str]] = ()) -> list[str]:
@@ -59,7 +60,11 @@ def metrics(usable: list[str]) -> SearchStrategy[dict[str, Any]]:
 def _ready_made(draw: DrawFn, names_: list[str]) -> Document:
     name = draw(st.sampled_from(names_))
     preset = presets()[name][1]
-    metric = {"use": name} | draw(_goals()) | some(draw, direction=st.sampled_from(("lower", "higher")))
+    metric = (
+        {"use": name}
+        | draw(_goals(_sizes if preset.kind == "mean" else _limits))
+        | some(draw, direction=st.sampled_from(("lower", "higher")))
+    )
     if preset.kind == "latencyShare":
         metric["above"] = _bound(draw(st.sampled_from(preset.buckets)), preset)
     return metric
@@ -71,12 +76,12 @@ def _bound(bucket: float, preset: Preset) -> str:
 
 
 @st.composite
-def _goals(draw: DrawFn) -> Document:
-    """Draw a role and what it asks for."""
+def _goals(draw: DrawFn, limits: SearchStrategy[float] = _limits) -> Document:
+    """Draw a role and what it asks for; a limit of a share unless others are given."""
     base = some(draw, minimumRequests=st.sampled_from((1, 200, 1_000_000_000)))
     if draw(st.booleans()):
         return {"role": "success", "mde": draw(_effects)} | base
-    goal = some(draw, margin=_margins, limit=_limits) or {"limit": draw(_limits)}
+    goal = some(draw, margin=_margins, limit=limits) or {"limit": draw(limits)}
     return {"role": "guardrail"} | goal | base
 
 
@@ -94,7 +99,8 @@ def _ratios(draw: DrawFn) -> Document:
 def _histograms(draw: DrawFn, kind: str) -> Document:
     scoped = draw(st.booleans())
     unit = draw(st.sampled_from(("seconds", "milliseconds", None)))
-    metric = {"kind": kind, "histogram": draw(_series(labelled=scoped))} | draw(_goals())
+    metric = {"kind": kind, "histogram": draw(_series(labelled=scoped))}
+    metric |= draw(_goals(_sizes if kind == "mean" else _limits))
     if kind == "latencyShare":
         metric["above"] = draw(st.sampled_from(("250ms", "0.25s")))
         metric |= some(draw, buckets=st.just([100, 250, 500.5] if unit == "milliseconds" else [0.1, 0.25, 1]))

@@ -57,6 +57,7 @@ def test_a_schema_is_valid_and_what_it_refers_to_is_there(kind: str, repository:
     named = {one["$ref"].removeprefix("#/$defs/") for one in below(schema) if isinstance(one.get("$ref"), str)}
     assert named <= schema["$defs"].keys()
     assert json.loads(repository.penstock("schema", kind).stdout) == schema
+    assert json.loads(repository.penstock("schema", kind, "--whole").stdout) == validate.schema(kind)
 
 
 def test_all_that_the_whole_schema_teaches_is_taught() -> None:

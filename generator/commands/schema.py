@@ -9,6 +9,7 @@ from generator.documents import editors
 
 @click.command()
 @click.argument("kind", type=click.Choice(["experiment", "environment"]))
-def command(kind: str) -> None:
-    """Print the JSON Schema of a kind of file."""
-    click.echo(editors.text(kind), nl=False)
+@click.option("--whole", is_flag=True, help="What all layers together come to, where required fields are required.")
+def command(kind: str, whole: bool) -> None:
+    """Print the JSON Schema of a kind of file, for editors: a file is one layer, which may leave out anything."""
+    click.echo(editors.merged(kind) if whole else editors.text(kind), nl=False)

@@ -16,7 +16,16 @@ Schema = dict[str, Any]
 
 def text(kind: str) -> str:
     """Return the schema of a file of `experiment` or `environment` as JSON."""
-    return json.dumps(_SCHEMAS[kind](), indent=2, ensure_ascii=False) + "\n"
+    return _written(_SCHEMAS[kind]())
+
+
+def merged(kind: str) -> str:
+    """Return the schema of what the files of an experiment or environment come to as JSON."""
+    return _written(validate.schema(kind))
+
+
+def _written(schema: Schema) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _experiment() -> Schema:

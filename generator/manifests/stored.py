@@ -1,7 +1,7 @@
 """The form in which a cluster stores an InferenceService, for parts whose shape Penstock does not know.
 
 KServe's webhook decodes and encodes the whole object. Go's `omitempty` then drops texts, lists and maps that are empty
-(a struct behind a pointer, such as `labelSelector: {}`, stays), and a quantity becomes canonical text. What is not in
+(what is behind a pointer stays, such as `labelSelector: {}`), and a quantity becomes canonical text. What is not in
 that form, Argo CD reports as a difference for ever.
 """
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Maps in Go, which are dropped when they are empty; other mappings are structs, or maps behind a pointer.
 _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
 _FREE = _MAPS | {"parameters"}  # whose entries may be empty
+# Texts behind a pointer, of `storage` (kserve: pkg/apis/serving/v1beta1, StorageSpec, ModelStorageSpec).
+_POINTERS = frozenset({"path", "schemaPath", "key"})
 _QUANTITIES = frozenset({"divisor", "sizeLimit"})
 
 
@@ -45,7 +47,7 @@ def differences(node: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     for key, value in node.items():
         place = (*path, key)
         if value in ("", []) or (value == {} and key in _MAPS):
-            if not free:
+            if not (free or (key in _POINTERS and path[-1:] == ("storage",))):
                 yield place, f"`{key}` is empty, and the cluster stores it without", "remove it"
         elif isinstance(value, dict | list):
             yield from differences(value, place)

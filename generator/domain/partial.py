@@ -28,6 +28,7 @@ Doubts = frozenset[tuple[str, ...]]
 _SPEC = "spec"
 # Fields of a spec that are maps of parts, and how far down a part is that can be taken out by itself.
 _DEPTH = {"model": 2, "metrics": 2, "variants": 3}
+_MOST = 100  # mistakes of which it is worth while to tell what they leave
 
 
 def sound(document: Document, found: tuple[Problem, ...]) -> tuple[Document, Doubts]:
@@ -35,6 +36,8 @@ def sound(document: Document, found: tuple[Problem, ...]) -> tuple[Document, Dou
 
     `found` are these mistakes: a ProblemsError with them where too little is left to make sense of.
     """
+    if len(found) > _MOST:
+        raise ProblemsError(found)
     values: dict[Path, Any] = {}
     doubts: set[tuple[str, ...]] = set()
     for finding in explain.findings(document.data, validate.schema("experiment")):

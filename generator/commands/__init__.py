@@ -22,5 +22,5 @@ COMMANDS = {
     "advance": "Take the steps that are due, of all experiments that advance by themselves.",
     "report": "Tell the story of an experiment on one page.",
     "doctor": "Ask Prometheus what it really sees.",
-    "schema": "Print the JSON Schema of a kind of file.",
+    "schema": "Print the JSON Schema of a kind of file, for editors: a file is one layer, and may leave out anything.",
 }

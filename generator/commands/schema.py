@@ -11,5 +11,5 @@ from generator.documents import editors
 @click.argument("kind", type=click.Choice(["experiment", "environment"]))
 @click.option("--whole", is_flag=True, help="What all layers together come to, where required fields are required.")
 def command(kind: str, whole: bool) -> None:
-    """Print the JSON Schema of a kind of file, for editors: a file is one layer, which may leave out anything."""
+    """Print the JSON Schema of a kind of file, for editors: a file is one layer, and may leave out anything."""
     click.echo(editors.merged(kind) if whole else editors.text(kind), nl=False)

@@ -165,3 +165,12 @@ def test_a_template_of_the_repository_cannot_reach_python(repository: Repository
 def test_no_environment_variable_reaches_a_manifest(repository: Repository) -> None:
     repository.penstock("render", UNRELATED="s3cret", HOME=str(repository.root / sys.version[:3]))
     assert b"s3cret" not in b"".join(repository.manifests().values())
+
+
+def test_thousands_of_mistakes_are_told_as_fast_as_one(repository: Repository) -> None:
+    """Each in a time that does not grow with their number: this took a quarter of an hour."""
+    file = repository.root / "environments/production/experiments/recommendation-model.yaml"
+    file.write_text(file.read_text() + "".join(f"  unknown{number}: 1\n" for number in range(20_000)))
+    found = repository.problems("validate")
+    assert len(found) == 20_000
+    assert {one["code"] for one in found} == {"PS201"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,12 @@ def test_a_template_that_another_one_includes_is_no_stray(repository: Repository
     (templates / "httproute.yaml.j2").write_text(route)
     done = repository.penstock("render", "--fail-on-warn")
     assert (done.returncode, "templates/part.j2: warning PS417" in done.stdout) == (1, True)
+
+
+def test_a_copy_of_what_is_shipped_is_no_stray(repository: Repository) -> None:
+    """So it is with an installed Penstock on its own checkout."""
+    shutil.copytree(SHIPPED, repository.root / "templates")
+    assert repository.penstock("render", "--fail-on-warn").returncode == 0
 
 
 @pytest.mark.parametrize("part", ["environments", "environments/staging", "schemas", "environments/base/experiments"])

@@ -60,9 +60,10 @@ def locate(raw: bytes, path: Path, *, key: bool = False) -> tuple[int, int]:
 
     A path that leads nowhere gets the key of its last entry that exists. An alias leads to its anchor.
     """
-    node = name = _Composer(raw.removeprefix(_BOM)).get_single_node()
+    tree = _composed(raw)
+    node = name = tree.root
     for step in path:
-        entry = _entry(node, step)
+        entry = tree.entry(node, step)
         if entry is None:
             return _spot(name)
         name, node = entry
@@ -237,12 +238,27 @@ def _too_deep(item: Any) -> _Fatal:
     return _Fatal(_spot(item), "PS109", f"this is more than {MAX_DEPTH} levels deep", "make it flatter")
 
 
-def _entry(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, MappingNode):
-        return next(((name, item) for name, item in node.value if name.value == step), None)
-    if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
-        return node.value[step], node.value[step]
-    return None
+class _Tree:
+    """A text composed into nodes. Each map is indexed once: a file may hold thousands of mistakes."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.root: yaml.Node = _Composer(raw.removeprefix(_BOM)).get_single_node()
+        self._maps: dict[int, dict[str | int, tuple[yaml.Node, yaml.Node]]] = {}
+
+    def entry(self, node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+        """Return key and value below a node, the value for both in a list; None if there is no such entry."""
+        if isinstance(node, MappingNode):
+            if id(node) not in self._maps:
+                self._maps[id(node)] = {name.value: (name, item) for name, item in node.value}
+            return self._maps[id(node)].get(step)
+        if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
+            return node.value[step], node.value[step]
+        return None
+
+
+@lru_cache(maxsize=4)  # as many as one experiment has layers, and its environment
+def _composed(raw: bytes) -> _Tree:
+    return _Tree(raw)
 
 
 def _spot(item: Any) -> tuple[int, int]:

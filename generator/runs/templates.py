@@ -45,9 +45,10 @@ def _leading_out(root: str) -> Iterator[Problem]:
 
 def _replacing_nothing(place: str) -> Iterator[Problem]:
     shipped = [name for name in os.listdir(resources.directory(_FOLDER)) if name.endswith(_ENDING)]
-    present = _names(place)
-    for name in present:
-        if name not in shipped and (name.endswith(_ENDING) or name + _ENDING in shipped) and not _used(place, name):
+    for name in _names(place):
+        # Installed, Penstock may be used on its own checkout, where also what it does not render with is shipped.
+        known = os.path.exists(f"{resources.directory(_FOLDER)}/{name}")
+        if not known and (name.endswith(_ENDING) or name + _ENDING in shipped) and not _used(place, name):
             yield Problem(
                 "PS417",
                 Place(f"{_FOLDER}/{name}"),

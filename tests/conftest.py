@@ -24,11 +24,12 @@ settings.register_profile("default", deadline=None, derandomize=True, suppress_h
 settings.register_profile("long", deadline=None, max_examples=2_000, suppress_health_check=_QUIET)
 settings.load_profile("default")
 
-# What tests need beside Python, and how to get it: a variable (in capitals), or one of some programs.
+# What tests need beside Python, and how to get it: a variable (in capitals), a path, or one of some programs.
 _OFFERS = {
     "PENSTOCK_CRDS": "a folder of CustomResourceDefinitions, as tests/test_cluster_schemas.py describes it",
     "PENSTOCK_TEST_LONG": "1, for tests that watch real time pass",
     "PENSTOCK_GRAFANA": "the folder jsonschema of github.com/grafana/grafana-foundation-sdk",
+    "/dev/full": "a device of Linux that is always full",
     "chromium or google-chrome": "Debian package chromium",
     "git": "Debian package git",
     "ssh-keygen": "Debian package openssh-client",
@@ -120,6 +121,8 @@ def _missing(item: pytest.Item) -> list[str]:
 def _present(name: str) -> bool:
     if name.isupper():
         return bool(os.environ.get(name))
+    if name.startswith("/"):
+        return Path(name).exists()
     return any(shutil.which(program) for program in name.split(" or "))
 
 

@@ -76,7 +76,7 @@ def test_an_environment_without_experiments_is_checked_too(repository: Repositor
     )
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.needs("/dev/full")
 @pytest.mark.parametrize("arguments", [("render",), ("validate",), ("render", "-o", "-"), ("schema", "experiment")])
 def test_a_full_disk_under_the_output_is_told(repository: Repository, arguments: tuple[str, ...]) -> None:
     repository.penstock("render")

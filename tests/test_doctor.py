@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from prometheus import (
+    METRICS,
     NAMESPACE,
     NOBODY,
     Document,
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("prometheus", "PENSTOCK_TEST_LONG")
 
 NAME = "shop"
-METRICS = {
-    "errors": {
-        "role": "guardrail",
-        "kind": "ratio",
-        "direction": "lower",
-        "margin": 0.5,
-        "events": {"metric": "shop_errors_total"},
-    },
-    "slow": {"role": "guardrail", "use": "kserve/latency", "above": "250ms", "margin": 0.2},
-}
 BOUNDS = ("0.1", "0.25", "0.5", "+Inf")
 
 

@@ -12,7 +12,7 @@ import pytest
 from gitrepos import commit, git
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus import NAMESPACE, NOBODY, environment, experiment, server
+from prometheus import METRICS, NAMESPACE, NOBODY, environment, experiment, server
 from repositories import Case, Repository
 from scrapes import backfill
 
@@ -27,16 +27,6 @@ HOURS = 4
 STEP = 30
 RATE = {"v1": 3, "v2": 1}
 BOUNDS = {"0.1": {"v1": 0.5, "v2": 0.1}, "0.25": {"v1": 0.9, "v2": 0.8}, "1.0": {"v1": 1.0, "v2": 0.99}, "+Inf": {}}
-METRICS = {
-    "errors": {
-        "role": "guardrail",
-        "kind": "ratio",
-        "direction": "lower",
-        "margin": 0.5,
-        "events": {"metric": "shop_errors_total"},
-    },
-    "slow": {"role": "guardrail", "use": "kserve/latency", "above": "250ms", "margin": 0.2},
-}
 
 
 def samples(begin: int, end: int) -> list[str]:

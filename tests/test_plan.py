@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import evidence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
     from generator.domain.model import Experiment
 
 DAY = 86400
-METRICS: dict[str, Any] = {
-    "ctr": {
-        "role": "success",
-        "kind": "ratio",
-        "direction": "higher",
-        "mde": 0.1,
-        "events": {"metric": "clicks_total"},
-        "total": {"metric": "impressions_total"},
-    },
-    "errors": {"role": "guardrail", "use": "kserve/errors", "margin": 0.5},
-}
+METRICS = {"ctr": evidence.METRICS["click-through"], "errors": evidence.METRICS["errors"]}
 RATES = {"ctr": 0.05, "errors": 0.005}
 
 

@@ -526,6 +526,19 @@ def test_configuration_of_the_work_tree_and_of_the_branch(
     assert (tmp_path / "ran").exists()
 
 
+def test_what_a_hook_makes_of_the_message_is_tidied_as_git_does_it(ours: Repository) -> None:
+    hook(ours.root / ".git/hooks", "commit-msg", 'printf "\\n\\n  \\nTicket 7   \\n\\n\\n\\nWhy.\\n\\n" >"$1"')
+    shift(ours, 40)
+    send(ours)
+    assert git(ours.root, "cat-file", "commit", "HEAD").partition("\n\n")[2] == "Ticket 7\n\nWhy."
+
+
+def test_a_hook_that_leaves_no_message(ours: Repository) -> None:
+    hook(ours.root / ".git/hooks", "commit-msg", 'printf "\\n  \\n" >"$1"')
+    shift(ours, 40)
+    assert refusal(ours) == ("a hook left no message to commit with, and nothing was changed; ask who wrote the hook")
+
+
 def test_a_hook_that_changes_the_commit(ours: Repository) -> None:
     hook(ours.root / ".git/hooks", "pre-commit", f"echo '# formatted' >>{ROUTE}; git add {ROUTE}")
     shift(ours, 40)

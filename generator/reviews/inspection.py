@@ -15,6 +15,7 @@ from generator.reviews import (
     addresses,
     departures,
     meaning,
+    narrative,
     outages,
     overlaps,
     restarts,
@@ -93,7 +94,7 @@ class _Inspection:
         for key in self._found.left:
             self._problems += map(_left, sorted(self._found.manifests(self._found.after, *key)))
         environments = [
-            review.of_environment(
+            narrative.of_environment(
                 one, environment_file(one.name), sum(other.title.startswith(f"{one.name}/") for other in experiments)
             )
             for one in read.environments
@@ -125,13 +126,13 @@ class _Inspection:
         for one in read.experiments:
             found = made.get((one.environment, one.name))
             if found is None:
-                reviews.append(review.unreadable(one))
+                reviews.append(narrative.unreadable(one))
                 continue
             earlier = len(self._problems)
             self._problems += found.problems
             # What means the same is told if its manifests are not as they were.
             if one.kind != "same" or found.stale or found.objects:
-                told = review.of_experiment(one, self._facts(one, found, same, past), self._today)
+                told = narrative.of_experiment(one, self._facts(one, found, same, past), self._today)
                 reviews.append(told._replace(gravest=_gravest(self._problems[earlier:])))
         return reviews
 

@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from processes import stop
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -128,11 +130,6 @@ def browser(folder: Path) -> Iterator[Browser]:
     try:
         yield Browser(ours_out, ours_in)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
         os.close(ours_out)
         os.close(ours_in)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import yaml
+from processes import stop
 from repositories import Case, Repository
 
 from generator import pipeline
@@ -47,6 +48,18 @@ _RUNTIMES = {
 # What Grafana writes for a panel that shows an hour in steps of 15 s, scraped every 30 s.
 MACROS = {"$__rate_interval": "5m", "$__range": "1h"}
 NOBODY = 1  # a port at which nothing listens
+# Metrics of an experiment on a server that counts errors of its own.
+METRICS = {
+    "errors": {
+        "role": "guardrail",
+        "kind": "ratio",
+        "direction": "lower",
+        "margin": 0.5,
+        "events": {"metric": "shop_errors_total"},
+    },
+    "slow": {"role": "guardrail", "use": "kserve/latency", "above": "250ms", "margin": 0.2},
+}
+
 _PATIENCE = 60.0  # seconds; a busy machine is slow, a broken one is stuck
 
 
@@ -336,12 +349,7 @@ def server(folder: Path, config: Document) -> Iterator[Server]:
         until(running.ready, "the server is ready")
         yield running
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:

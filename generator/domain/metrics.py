@@ -97,7 +97,13 @@ def _metric(
         buckets=tuple(spec.get("buckets", ())),
         unit=spec.get("unit", "seconds"),
     )
-    scope = _scope(spec) if "variantLabel" in spec or "total" in spec else requests.scope
+    scope = _own_scope(path, spec, requests)
+    if scope is None:
+        why = (
+            "requests are counted at the gateway, whose labels these series lack; name what they are a share of, for "
+            "example `total: {metric: impressions_total}`"
+        )
+        return None, [_needed(document, path, name, "total", why)]
     found = _selected(document, path, spec, scope)
     if found:
         return None, found
@@ -198,6 +204,16 @@ def _some(spec: dict[str, Any], key: str) -> tuple[Series, ...]:
 
 def _scope(spec: dict[str, Any]) -> Scope:
     return Scope("label", spec["variantLabel"]) if "variantLabel" in spec else Scope("variant")
+
+
+def _own_scope(path: Path, spec: dict[str, Any], requests: Requests) -> Scope | None:
+    """Return how an own metric's series are told apart; None for events of a server over requests of a gateway."""
+    gateway = {"istio": "istio_", "envoy": "envoy_"}.get(requests.scope.kind, "")
+    if "variantLabel" in spec or "total" in spec:
+        return _scope(spec)
+    if all(part["metric"].startswith(gateway) for _, part in _parts(path, spec)):
+        return requests.scope
+    return _scope(spec) if "histogram" in spec else None
 
 
 def _either(document: Document, path: Path, spec: dict[str, Any], own: str) -> list[Problem]:

@@ -49,10 +49,11 @@ def counters(draw: DrawFn, usable: list[str]) -> Document:
     return counter | ({"variantLabel": "model_version"} if variant_label else {})
 
 
-def metrics(usable: list[str]) -> SearchStrategy[dict[str, Any]]:
-    """Draw metrics of every kind, ready-made and own."""
+def metrics(usable: list[str], requests: Document) -> SearchStrategy[dict[str, Any]]:
+    """Draw metrics of every kind, ready-made and own; over requests that a gateway counts, events need a total."""
+    gateway = requests.get("use") in {"istio", "envoy-gateway"}
     ready = [name for name in presets() if name.partition("/")[0] in usable]
-    kinds = _ready_made(ready) | _ratios() | _histograms("mean") | _histograms("latencyShare")
+    kinds = _ready_made(ready) | _ratios(total=gateway) | _histograms("mean") | _histograms("latencyShare")
     return maps(names(40), kinds, least=1)
 
 
@@ -86,12 +87,12 @@ def _goals(draw: DrawFn, limits: SearchStrategy[float] = _limits) -> Document:
 
 
 @st.composite
-def _ratios(draw: DrawFn) -> Document:
+def _ratios(draw: DrawFn, *, total: bool) -> Document:
     scoped = draw(st.booleans())
     part = _series(labelled=scoped)
     metric: Document = {"kind": "ratio", "direction": draw(st.sampled_from(("lower", "higher")))}
     metric |= {draw(st.sampled_from(("events", "good"))): draw(part)}
-    metric |= some(draw, total=part)
+    metric |= {"total": draw(part)} if total and not scoped else some(draw, total=part)
     return metric | draw(_goals()) | ({"variantLabel": "bool"} if scoped else {})
 
 

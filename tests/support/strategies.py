@@ -161,7 +161,8 @@ def measured(draw: DrawFn, case: Case) -> Case:
         spec.pop(key, None)
     spec |= draw(_words())
     if draw(often):
-        spec["metrics"] = draw(metrics(_sources(place, spec)))
+        counted = spec.get("requests", place["monitoring"].get("requests", {}))
+        spec["metrics"] = draw(metrics(_sources(place, spec), counted))
     spec["traffic"] = draw(traffic(list(spec["variants"])))
     idle = sorted(name for name, percent in spec["traffic"].items() if not percent)
     if idle and _standard(place) and draw(st.booleans()):

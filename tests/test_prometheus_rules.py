@@ -61,6 +61,14 @@ OWN: Document = {
 }
 
 
+def own(source: str) -> Document:
+    """Return own metrics; over requests that a gateway counts, events of a server are a share of something else."""
+    if SOURCES[source].scope.kind == "variant":
+        return OWN
+    total = {"total": {"metric": "answers_total"}}
+    return {name: total | metric if metric["kind"] == "ratio" else metric for name, metric in OWN.items()}
+
+
 def labelled(metrics: Document, labels: Document) -> Document:
     """Return own metrics whose series are told apart by a label of their own."""
     series = ("events", "good", "total", "histogram")
@@ -93,7 +101,7 @@ BROAD: dict[str, tuple[Document, Document]] = {
     **{
         source: (
             environment(knative=SOURCES[source].knative),
-            experiment("shop", traffic(2 + index % 4), ready_made(source) | OWN, source, requests={"use": source}),
+            experiment("shop", traffic(2 + index % 4), ready_made(source) | own(source), source, requests={"use": source}),
         )
         for index, source in enumerate(SOURCES)
     },

@@ -101,7 +101,9 @@ BROAD: dict[str, tuple[Document, Document]] = {
     **{
         source: (
             environment(knative=SOURCES[source].knative),
-            experiment("shop", traffic(2 + index % 4), ready_made(source) | own(source), source, requests={"use": source}),
+            experiment(
+                "shop", traffic(2 + index % 4), ready_made(source) | own(source), source, requests={"use": source}
+            ),
         )
         for index, source in enumerate(SOURCES)
     },

@@ -7,8 +7,16 @@ import sys
 from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Run the command line.
+def start() -> NoReturn:
+    """Run the command line, and end the process with its exit code."""
+    status = main()
+    from generator import endings  # noqa: PLC0415 (each of these loads only what it needs)
+
+    endings.leave(status)
+
+
+def main() -> int:
+    """Run the command line; return the exit code.
 
     A plain `penstock render` does without the library that reads arguments: loading it takes as long as the work, and
     several times as long as seeing that there is nothing to do. The garbage collector only slows the loading of modules
@@ -22,9 +30,9 @@ def main() -> NoReturn:
             pass
         case _:
             directory = ""
-    from generator import endings  # noqa: PLC0415 (each of these loads only what it needs)
+    from generator import endings  # noqa: PLC0415
 
-    endings.run(lambda: _plain(directory) if directory else _any())
+    return endings.run(lambda: _plain(directory) if directory else _any())
 
 
 def _plain(directory: str) -> int:
@@ -55,4 +63,4 @@ def _any() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -6,7 +6,6 @@ Exit codes: 0 yes, 1 no, 2 usage, 3 could not find out; 130, 141 and 143 for the
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -24,8 +23,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 """What writing fails with; opening, too, but that names the file."""
 
 
-def run(work: Callable[[], int]) -> NoReturn:
-    """Do the work and exit with the code that it returns or that its error stands for."""
+def run(work: Callable[[], int]) -> int:
+    """Do the work and return the exit code: what it returns or exits with, or what its error stands for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what waits to be written is removed
     if sys.stdout is None:  # closed by whoever started this
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
@@ -34,6 +33,8 @@ def run(work: Callable[[], int]) -> NoReturn:
             status = work()
         finally:
             sys.stdout.flush()
+    except SystemExit as left:
+        status = int(left.code or 0)
     except ProblemsError as error:
         from generator import report  # noqa: PLC0415 (start-up time)
 
@@ -57,8 +58,18 @@ def run(work: Callable[[], int]) -> NoReturn:
             traceback.print_exc()
             sys.stderr.write("penstock: this is a bug; please report it with the lines above\n")
         status = 3
-    gc.freeze()  # what is left goes with the process: to look for cycles in it takes as long as Python's own start
-    sys.exit(status)
+    return status
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once: to free one object after another takes Python longer than its own start.
+
+    All that must happen before the end has happened: `run` has written what was printed, and what is to be removed is
+    held by `with`.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _give_up_output() -> None:

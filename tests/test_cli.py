@@ -334,7 +334,7 @@ def test_schema_is_the_one_that_validates(repository: Repository) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error(repository: Repository) -> None:
-    command = f"{sys.executable} -c 'from generator.__main__ import main; main()' schema experiment | head -n 1"
+    command = f"{sys.executable} -c 'from generator.__main__ import start; start()' schema experiment | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=repository.root, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 

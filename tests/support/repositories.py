@@ -141,13 +141,11 @@ class Repository:
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:
-                with pytest.raises(SystemExit) as ended:
-                    main()
+                status = main()
             finally:  # what `main` changes of its process
                 signal.signal(signal.SIGTERM, before)
                 gc.enable()
-                gc.unfreeze()
-        return Outcome(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        return Outcome(status, out.getvalue(), err.getvalue())
 
     def process(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Outcome:
         """Do what `penstock` does in a process of its own: where that is what a test is about."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
 from generator import repository
 from generator.commands.selection import between
-from generator.problems import WARNING
 from generator.reviews import reviewing
 
 
@@ -18,7 +16,7 @@ from generator.reviews import reviewing
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["text", "markdown", "json", "github"]),
+    type=click.Choice(reviewing.FORMS),
     default="text",
     help="Form of the review; markdown is for a comment, github for annotations.",
 )
@@ -37,14 +35,4 @@ def command(
     """
     if limit and output != "markdown":
         raise click.UsageError("--limit is of -o markdown only: the other forms are whole")
-    report = reviewing.report(repository.find(directory), base, head, environments, int(time.time()))
-    if output == "markdown":
-        from generator.reviews import markdown  # noqa: PLC0415 (start-up time: one form is needed)
-
-        click.echo(markdown.document(report, limit or markdown.LIMIT), nl=False)
-    else:
-        from generator.reviews import printed  # noqa: PLC0415 (start-up time)
-
-        click.echo(printed.document(report, output), nl=False)
-    wrong = any(problem.severity != WARNING for problem in report.problems)
-    sys.exit(1 if wrong else 3 if report.unknown else 0)
+    sys.exit(reviewing.show(repository.find(directory), base, head, environments, output, limit or 0))

@@ -105,11 +105,6 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _head(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Take the working tree by its name as well; a branch of that name is `refs/heads/working-tree`."""
-    return "" if value in ("working tree", "working-tree") else value
-
-
 def between(command: Callable[..., Any]) -> Callable[..., Any]:
     """Arguments of a command that compares two revisions."""
     for decorate in (
@@ -123,7 +118,6 @@ def between(command: Callable[..., Any]) -> Callable[..., Any]:
             "--head",
             default="",
             metavar="REV",
-            callback=_head,
             help="Revision to compare; the working tree if left out.",
         ),
         _environments,

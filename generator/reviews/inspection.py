@@ -272,7 +272,7 @@ class _Inspection:
         if not wanted:
             return dict
         whole = history.whole(self._root)
-        lives = history.lived(self._root, self._found.before.commit, wanted, self._now)
+        lives = history.lived(self._root, self._found.objects, self._found.before.commit, wanted, self._now)
 
         def wait() -> dict[Key, Life]:
             found = lives()

@@ -53,7 +53,7 @@ def find(root: str, state: State, experiments: Iterable[Experiment]) -> Callable
     where = (state.commit,) if state.commit else ("--untracked", "--no-exclude-standard")
     wait = git.later(
         root,
-        *("--literal-pathspecs", "-c", "grep.fullName=false", "-c", "submodule.recurse=false"),
+        *("--literal-pathspecs", "-c", "grep.fullName=false", "-c", "submodule.recurse=false", "-c", "grep.threads=1"),
         *("grep", "-z", "-I", "--no-color", "--no-line-number", "--no-column", "--no-heading", "--no-break"),
         *("-F", "-f", "-", *where, "--", *folders),
         data="\n".join(sorted(texts)).encode(),

@@ -47,7 +47,10 @@ def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, L
     """
     whole(root)()
     tip = _tip(root, ref)
-    return lived(root, tip, wanted, now)() if tip else {}
+    if not tip:
+        return {}
+    with git.Objects(root) as objects:
+        return lived(root, objects, tip, wanted, now)()
 
 
 def whole(root: str) -> Callable[[], None]:
@@ -64,16 +67,19 @@ def whole(root: str) -> Callable[[], None]:
     return wait
 
 
-def lived(root: str, tip: str, wanted: Collection[Key], now: int) -> Callable[[], dict[Key, Life]]:
-    """Start to read the lives up to a commit; return what waits for them, as `lives` returns them."""
+def lived(
+    root: str, objects: git.Objects, tip: str, wanted: Collection[Key], now: int
+) -> Callable[[], dict[Key, Life]]:
+    """Start to read the lives up to a commit; return what waits for them, as `lives` returns them.
+
+    `objects` are those of the repository.
+    """
     deployed, told = _commits(root, tip, {environment for environment, _ in wanted}, now), decisions(root, tip)
-    objects = git.Objects(root)
 
     def wait() -> dict[Key, Life]:
-        with objects:
-            commits, said = deployed(), told()
-            keys = followed(commits, wanted)
-            parts = _parts(objects, commits, keys)
+        commits, said = deployed(), told()
+        keys = followed(commits, wanted)
+        parts = _parts(objects, commits, keys)
         line = Line(keys)
         for commit in commits:
             line.deploy(commit, parts)

@@ -8,6 +8,7 @@ experiments of which ten changed cost ten.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -24,20 +25,24 @@ from generator.repository import (
     folders,
 )
 from generator.versions import git
-from generator.versions.git import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from generator.versions.git import Entry
+
 WORKING_TREE = ""
 """The name of the working tree among revisions: no commit is called so."""
+_ITS_NAMES = ("working tree", "working-tree")  # a branch of that name is `refs/heads/working-tree`
 
 _Key = TypeVar("_Key")
 _TEMPLATES = "templates"
 _FILES = (b"100644", b"100755")
 _NO_FILES = {b"120000": "a link", b"160000": "a submodule", b"40000": "a folder"}  # git-fast-import(1)
-_DISK = Entry(b"", b"")  # equal to nothing that a commit holds
+_FOLDER = (b"40000", b"")
+_NO_AREAS: tuple[dict[str, Entry], ...] = ({},) * (len(AREAS) + 1)  # of manifests, and what delivers them
+_DISK = (b"", b"")  # equal to nothing that a commit holds
 
 
 class State(NamedTuple):
@@ -66,7 +71,8 @@ class State(NamedTuple):
         entries = {environment_file(name): one for name, one in self.environments.items()}
         entries |= {experiment_file(BASE, name): one for name, one in self.base.items()}
         entries |= {experiment_file(*place): one for place, one in self.experiments.items()}
-        return _NO_FILES.get(entries.get(file, _DISK).mode, "")
+        mode, _ = entries.get(file, _DISK)
+        return _NO_FILES.get(mode, "")
 
 
 class Comparison(NamedTuple):
@@ -74,7 +80,7 @@ class Comparison(NamedTuple):
 
     `environments` are those whose own file differs, or that one of the states lacks. `left` have manifests after, but
     are not declared there; they were declared before, or had not these manifests. `manifests` reads what a state has of
-    an experiment's manifests, by path.
+    an experiment's manifests, by path; `objects` reads the repository, while the comparison lasts.
     """
 
     before: State
@@ -83,6 +89,7 @@ class Comparison(NamedTuple):
     environments: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
     manifests: Callable[[State, str, str], dict[str, bytes]]
+    objects: git.Objects
 
 
 def compared(
@@ -90,10 +97,11 @@ def compared(
 ) -> AbstractContextManager[Comparison]:
     """Compare two revisions for as long as the context lasts; GitError if there is no such revision.
 
-    `only` names environments, all if left out; UnknownEnvironmentError for one that neither side has. Git is at work
-    from the call on, so that modules can be loaded before the context is entered.
+    `head` may also be `working tree`, in words. `only` names environments, all if left out; UnknownEnvironmentError for
+    one that neither side has. Git is at work from the call on, so that modules can be loaded before the context is
+    entered.
     """
-    return _started(root, lambda: base, head, only)
+    return _started(root, lambda: base, _named(head), only)
 
 
 def since_fork(
@@ -103,7 +111,12 @@ def since_fork(
 
     GitError, too, if they share none.
     """
+    head = _named(head)
     return _started(root, _fork(root, base, head), head, only)
+
+
+def _named(head: str) -> str:
+    return WORKING_TREE if head in _ITS_NAMES else head
 
 
 def _started(root: str, base: Callable[[], str], head: str, only: Iterable[str]) -> AbstractContextManager[Comparison]:
@@ -133,7 +146,7 @@ def _compared(
         states = before, after()
         _refuse_unknown(only, states[0].environments.keys() | states[1].environments.keys())
         found = Comparison(
-            *states, *_differing(*states, only), _left(*states, only), lambda *of: _manifests(objects, *of)
+            *states, *_differing(*states, only), _left(*states, only), lambda *of: _manifests(objects, *of), objects
         )
         for state in states:
             if state.commit:
@@ -225,7 +238,7 @@ def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[s
 
 
 def _is_folder(entry: Entry) -> bool:
-    return entry.mode == b"40000"
+    return entry[0] == b"40000"
 
 
 def _declares(file: str) -> bool:
@@ -306,11 +319,12 @@ def _unequal(one: dict[_Key, Entry], other: dict[_Key, Entry]) -> set[_Key]:
 
 def _rendered(before: State, after: State) -> set[tuple[str, str]]:
     """Return the experiments that both states declare, and whose manifests differ."""
-    none: tuple[dict[str, Entry], ...] = ({},) * (len(AREAS) + 1)
     return {
         (place, name)
         for place in before.manifests.keys() | after.manifests.keys()
-        for one, other in zip(before.manifests.get(place, none), after.manifests.get(place, none), strict=True)
+        for one, other in zip(
+            before.manifests.get(place, _NO_AREAS), after.manifests.get(place, _NO_AREAS), strict=True
+        )
         for name in _unequal(one, other)
         if after.declares(place, name)
     }
@@ -318,40 +332,43 @@ def _rendered(before: State, after: State) -> set[tuple[str, str]]:
 
 def _left(before: State, after: State, only: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Return what has manifests after and is not declared there, less what was just so before."""
-    old = _folders(before)
-    new = _folders(after) if after.commit else {one: old.get(one, _DISK) for one in _folders_on_disk(after.root)}
-    found = {(place, name) for (place, _, name), entry in new.items() if old.get((place, _, name)) != entry}
-    found |= {(place, name) for place, _, name in new if before.declares(place, name)}
-    return tuple(sorted(key for key in found if not after.declares(*key) and (not only or key[0] in only)))
+    declared = defaultdict[str, set[str]](set)
+    for place, name in after.experiments:
+        if place in after.environments:
+            declared[place].add(name)
+    found = set()
+    for place, areas in (after.manifests if after.commit else _folders_on_disk(after.root, before)).items():
+        for area, old in zip(areas, before.manifests.get(place, _NO_AREAS), strict=True):
+            for name in area.keys() - declared[place] if not only or place in only else ():
+                if _is_folder(area[name]) and (area[name] != old.get(name) or before.declares(place, name)):
+                    found.add((place, name))
+    return tuple(sorted(found))
 
 
-def _folders(state: State) -> dict[tuple[str, int, str], Entry]:
-    """Return the folders of manifests that a commit has: by environment, number of the area, and experiment."""
-    return {
-        (place, number, name): entry
-        for place, areas in state.manifests.items()
-        for number, area in enumerate(areas)
-        for name, entry in area.items()
-        if _is_folder(entry)
-    }
-
-
-def _folders_on_disk(root: str) -> Iterator[tuple[str, int, str]]:
+def _folders_on_disk(root: str, before: State) -> dict[str, tuple[dict[str, Entry], ...]]:
+    """Return the folders of manifests that there are, by environment: as `before` has them, or new."""
+    found = {}
     for place in os.scandir(f"{root}/{ENVIRONMENTS}"):
-        areas = folders(place.name, "")
-        for number, area in enumerate(areas if repository.delivered(root, place.name) else areas[:-1]):
+        areas: list[dict[str, Entry]] = [{} for _ in _NO_AREAS]
+        paths = folders(place.name, "")
+        kept = paths if repository.delivered(root, place.name) else paths[:-1]
+        for area, path, old in zip(areas, kept, before.manifests.get(place.name, _NO_AREAS), strict=False):
             with suppress(FileNotFoundError, NotADirectoryError):
-                yield from ((place.name, number, one.name) for one in os.scandir(f"{root}/{area}") if one.is_dir())
+                names = (one.name for one in os.scandir(f"{root}/{path}") if one.is_dir())
+                area |= {name: old[name] if _is_folder(old.get(name, _DISK)) else _FOLDER for name in names}
+        found[place.name] = (*areas,)
+    return found
 
 
 def _manifests(objects: git.Objects, state: State, environment: str, name: str) -> dict[str, bytes]:
     """Return regular files in the folders of an experiment's manifests, by path."""
     if state.commit == WORKING_TREE:
         return _rendered_on_disk(state.root, environment, name)
+    areas = zip(folders(environment, name), state.manifests.get(environment, ()), strict=False)
+    there = {place: area[name] for place, area in areas if name in area and _is_folder(area[name])}
     files: dict[str, str] = {}
-    for place, area in zip(folders(environment, name), state.manifests.get(environment, ()), strict=False):
-        inner = objects.folder(area[name]) if name in area and _is_folder(area[name]) else {}
-        files |= {f"{place}/{file}": one.id.hex() for file, one in inner.items() if one.mode in _FILES}
+    for place, inner in zip(there, objects.folders(there.values()), strict=True):
+        files |= {f"{place}/{file}": blob.hex() for file, (mode, blob) in inner.items() if mode in _FILES}
     texts = objects.blobs(files.values())
     return {path: texts[one] for path, one in files.items()}
 
@@ -407,5 +424,7 @@ def _files(objects: git.Objects, path: str, entry: Entry | None) -> Iterator[tup
     if _is_folder(entry):
         for name, one in objects.folder(entry).items():
             yield from _files(objects, f"{path}/{name}", one)
-    elif entry.mode in _FILES:
-        yield path, entry.id.hex()
+        return
+    mode, blob = entry
+    if mode in _FILES:
+        yield path, blob.hex()

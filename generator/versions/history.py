@@ -50,7 +50,7 @@ def lives(root: str, ref: str, wanted: Collection[Key], now: int) -> dict[Key, L
     if not tip:
         return {}
     with git.Objects(root) as objects:
-        return lived(root, objects, tip, wanted, now)()
+        return lived(root, objects, tip, wanted, now, decisions(root, tip))()
 
 
 def whole(root: str) -> Callable[[], None]:
@@ -68,13 +68,18 @@ def whole(root: str) -> Callable[[], None]:
 
 
 def lived(
-    root: str, objects: git.Objects, tip: str, wanted: Collection[Key], now: int
+    root: str,
+    objects: git.Objects,
+    tip: str,
+    wanted: Collection[Key],
+    now: int,
+    told: Callable[[], dict[Key, list[Decision]]] = dict,
 ) -> Callable[[], dict[Key, Life]]:
     """Start to read the lives up to a commit; return what waits for them, as `lives` returns them.
 
-    `objects` are those of the repository.
+    `objects` are those of the repository; `told` waits for the decisions, of which the lives have none without it.
     """
-    deployed, told = _commits(root, tip, {environment for environment, _ in wanted}, now), decisions(root, tip)
+    deployed = _commits(root, tip, {environment for environment, _ in wanted}, now)
 
     def wait() -> dict[Key, Life]:
         commits, said = deployed(), told()

@@ -142,7 +142,8 @@ class _Inspection:
         for one in changes:
             if one.after:
                 chosen[one.environment] = (*chosen.get(one.environment, ()), one.name)
-        work = run.prepare(repository.take(self._root), chosen, self._options)
+        inventory = repository.Inventory(self._root, chosen, frozenset(self._found.after.base), ())
+        work = run.prepare(inventory, chosen, self._options)
         return {(job.environment, job.name) for job in work.fresh}
 
     def _facts(self, change: ExperimentChange, made: _Made, same: Overlaps, past: _Past) -> review.Facts:

@@ -7,7 +7,6 @@ found by `claims`, in `penstock validate`.
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator.repository import BASE, experiment_file
@@ -65,12 +64,11 @@ def find(root: str, state: State, experiments: Iterable[Experiment]) -> Callable
 
 def _found(out: bytes, texts: set[str], labels: dict[str, str]) -> Overlaps:
     """Read what `git grep -z` prints, of the files that have labels."""
-    # Whole words only: what goes on after the text is another model or host.
-    whole = re.compile("|".join(re.escape(one) for one in sorted(texts, key=len, reverse=True)))
     found: dict[str, set[str]] = {}
     for line in os.fsdecode(out).splitlines():
-        path, _, text = line.partition("\0")
-        for match in whole.finditer(text) if path in labels else ():
-            if not text[match.end() : match.end() + 1].strip("\"' ,}#"):
-                found.setdefault(match[0], set()).add(labels[path])
+        path, _, content = line.partition("\0")
+        for text in texts if path in labels else ():
+            # Whole words only: what goes on after the text is another model or host.
+            if any(not after[:1].strip("\"' ,}#") for after in content.split(text)[1:]):
+                found.setdefault(text, set()).add(labels[path])
     return Overlaps({text: tuple(sorted(files)) for text, files in found.items()})

@@ -3,19 +3,15 @@
 Only who knows the form of the output may write a quotation: `markdown` and `printed` do, each by its own rules.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from generator.problems import Problem
-    from generator.reviews.departures import Departure
-    from generator.reviews.restarts import Pods
-    from generator.reviews.reversal import Reversal
-    from generator.reviews.transitions import Evidence
-    from generator.versions.stages import Standing
+from generator.problems import Problem
+from generator.reviews.departures import Departure
+from generator.reviews.restarts import Pods
+from generator.reviews.reversal import Reversal
+from generator.reviews.transitions import Evidence
+from generator.versions.stages import Standing
 
 
 class Quote(NamedTuple):

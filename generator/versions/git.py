@@ -92,9 +92,6 @@ Without names of its own, since to make thousands that have some takes half of t
 class Objects:
     """Objects of the repository of `root`, all by one git process, for as long as the context lasts."""
 
-    # A tree is a row of modes, names, and names of objects in 20 bytes, or in 32 of SHA-256 (git: tree-walk.c).
-    _entries: Final = {2 * size: re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
-
     def __init__(self, root: str) -> None:
         self._root = root
         self._folders: dict[bytes, dict[str, Entry]] = {}
@@ -128,17 +125,11 @@ class Objects:
         """Return what lies in each of some folders, as `folder` does."""
         wanted = [name for _, name in entries]
         for name in self._each([one.hex() for one in wanted if one not in self._folders]):
-            self._folders[bytes.fromhex(name)] = self._entries_of(self._next())
+            self._folders[bytes.fromhex(name)] = _rows(self._next())
         return [self._folders[one] for one in wanted]
 
     def _folder(self, name: str) -> dict[str, Entry]:
-        return self._entries_of(self._get(name))
-
-    def _entries_of(self, found: tuple[str, str, bytes] | None) -> dict[str, Entry]:
-        if found is None or found[1] != "tree":
-            return {}
-        entry = self._entries[len(found[0])]
-        return {file.decode("utf-8", "surrogateescape"): (mode, id_) for mode, file, id_ in entry.findall(found[2])}
+        return _rows(self._get(name))
 
     def blobs(self, names: Iterable[str], largest: int = sys.maxsize) -> dict[str, bytes]:
         """Return the bytes of blobs by their full names; those above `largest` bytes are left out.
@@ -210,6 +201,14 @@ class Objects:
     def _out(self) -> IO[bytes]:
         assert self._process.stdout is not None  # noqa: S101 (it is a pipe)
         return self._process.stdout
+
+
+def _rows(found: tuple[str, str, bytes] | None) -> dict[str, Entry]:
+    """Read the full name, kind and bytes of a tree: a row of modes, names, and names of objects (git: tree-walk.c)."""
+    if found is None or found[1] != "tree":
+        return {}
+    row = rb"(?s)([0-7]+) ([^\0]+)\0(.{%d})" % (len(found[0]) // 2)  # 20 bytes, or 32 of SHA-256
+    return {file.decode("utf-8", "surrogateescape"): (mode, name) for mode, file, name in re.findall(row, found[2])}
 
 
 def run(root: str, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:

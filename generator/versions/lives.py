@@ -11,20 +11,15 @@ a change of the base or of an environment's defaults counts as one of every expe
 - Time is the committer's date, made monotone by `dated`.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+from generator.documents.load import Data
 from generator.documents.overlay import merge
 from generator.names import RECORDED
 from generator.repository import BASE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-
-    from generator.documents.load import Data
 
 Key = tuple[str, str]
 """An environment and the name of an experiment."""

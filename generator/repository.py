@@ -84,6 +84,11 @@ def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {noun} {name!r}; {hint}"
 
 
+def is_experiment(file: str) -> bool:
+    """Tell by its name whether a file in a folder of experiments declares one."""
+    return file.endswith(".yaml") and not file.startswith(".")
+
+
 def environment_file(environment: str) -> str:
     """Path of an environment's own file."""
     return f"{ENVIRONMENTS}/{environment}/environment.yaml"
@@ -136,12 +141,9 @@ def _experiments(root: str, folder: str, problems: list[Problem]) -> tuple[str, 
             problems.append(_no_folder(folder, error))
         return ()
     for file in files:
-        stem, ending = os.path.splitext(file)
-        if file.startswith("."):
-            continue
-        if ending == ".yaml":
-            names.append(stem)
-        else:
+        if is_experiment(file):
+            names.append(file[:-5])
+        elif not file.startswith("."):
             problems.append(_stray(root, f"{folder}/{file}", files))
     return tuple(names)
 

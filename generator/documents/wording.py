@@ -30,8 +30,8 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@:% -]*[A-Za-z0-9_/%])?|[0-9]+(?:ms|[smhd]|[KMGT]i)")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # A backtick would end a quotation. Unicode calls the others printable, but no eye can see them.
-_UNSEEN = re.compile(
-    "[`\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+_UNSEEN = frozenset("`\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0").union(
+    map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
 
 
@@ -77,7 +77,7 @@ def visible(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character.isprintable() and not _UNSEEN.match(character):
+    if character.isprintable() and character not in _UNSEEN:
         return character
     number = ord(character)
     return _ESCAPES.get(character) or (f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from contextlib import suppress
@@ -252,7 +251,9 @@ def hook(root: str, options: Sequence[str], name: str, *arguments: str, extra: M
     path = line(root, *options, "rev-parse", "--path-format=absolute", "--git-path", f"hooks/{name}")
     if not os.access(path, os.X_OK):
         return Finished(0, b"", "")
-    words = " ".join(map(shlex.quote, (path, *arguments)))
+    import shlex  # noqa: PLC0415 (start-up time: few have an older git)
+
+    words = shlex.join((path, *arguments))
     return attempt(root, *options, "-c", f"alias.hook=!{words} #", "hook", extra=extra)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from generator.documents import load
 from generator.names import TRAILER_ACTION, TRAILER_EXPERIMENT, TRAILER_OVERRIDE, TRAILER_VERDICT
 from generator.problems import PenstockError
-from generator.repository import BASE, ENVIRONMENTS, environment_file, experiment_file
+from generator.repository import BASE, ENVIRONMENTS, environment_file, is_experiment
 from generator.versions import git
 from generator.versions.lives import Change, Commit, Decision, Line, dated, followed, part
 
@@ -152,13 +152,12 @@ def _text(raw: bytes) -> str:
 
 def _key(path: str) -> Key | None:
     """Tell whose file it is, as `repository.take` does; None of what it passes by."""
-    environment, _, file = path.removeprefix(f"{ENVIRONMENTS}/").partition("/")
-    name = file.removeprefix("experiments/").removesuffix(".yaml")
-    if path == environment_file(environment):
-        return environment, ""
-    if "/" in name or name.startswith(".") or path != experiment_file(environment, name):
-        return None
-    return environment, name
+    match path.split("/"):
+        case [top, environment, "environment.yaml"] if top == ENVIRONMENTS:
+            return environment, ""
+        case [top, environment, "experiments", file] if top == ENVIRONMENTS and is_experiment(file):
+            return environment, file[:-5]
+    return None
 
 
 def _parts(objects: git.Objects, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:

@@ -5,12 +5,11 @@ private folder in which the pipeline works as in any repository. Trees with equa
 experiments of which ten changed cost ten.
 """
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
-from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import NamedTuple, TypeVar
 
 from generator import repository
 from generator.repository import (
@@ -23,14 +22,10 @@ from generator.repository import (
     evidence_folder,
     experiment_file,
     folders,
+    is_experiment,
 )
 from generator.versions import git
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-    from contextlib import AbstractContextManager
-
-    from generator.versions.git import Entry
+from generator.versions.git import Entry
 
 WORKING_TREE = ""
 """The name of the working tree among revisions: no commit is called so."""
@@ -218,7 +213,7 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
     evidence: set[tuple[str, str]] = set()
     for name, entry in _inside(objects, top, ENVIRONMENTS).items():
         inner = objects.folder(entry) if _is_folder(entry) and not name.startswith(".") else {}
-        files = {file[:-5]: one for file, one in _inside(objects, inner, "experiments").items() if _declares(file)}
+        files = {file[:-5]: one for file, one in _inside(objects, inner, "experiments").items() if is_experiment(file)}
         if name == BASE:
             base = files
             continue
@@ -239,10 +234,6 @@ def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[s
 
 def _is_folder(entry: Entry) -> bool:
     return entry[0] == b"40000"
-
-
-def _declares(file: str) -> bool:
-    return file.endswith(".yaml") and not file.startswith(".")
 
 
 def _changed(root: str, commit: str) -> Callable[[], frozenset[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator import rules
 from generator.domain import claims, experiments, interpret
+from generator.domain.model import asked
 from generator.manifests import catalog, plan, verify
 from generator.problems import Place, Problem, ProblemsError, errors
 
@@ -67,9 +68,9 @@ def build(
     read = interpret.read(root, place.environment, place.document, name, in_base=in_base)
     experiment, document, problems = read
     problems += rules.check(document, experiment, place.environment, today)
-    problems += rules.asked(claims.clashes, document, experiment, place.environment)
+    problems += asked(claims.clashes, document, experiment, place.environment)
     if errors(problems):
-        problems += rules.asked(_of_patches, document, experiment, place, templates, reader, problems)
+        problems += asked(_of_patches, document, experiment, place, templates, reader, problems)
     interpret.refuse(problems)
     planned = plan.models(experiment, place.environment)
     filled = prototypes.filled(experiment, place.environment, place.catalog) if prototypes else ()
@@ -83,6 +84,15 @@ def build(
         problems += patched.check(document, experiment, place.environment, manifests)
     interpret.refuse(problems)
     return Build(experiment, (*manifests, *filled), claims.of(experiment, place.environment), problems)
+
+
+def unplaced(root: str, environment: str, name: str, *, in_base: bool, today: str) -> tuple[Problem, ...]:
+    """Return what is wrong with an experiment whose environment is, as far as that can be told without it."""
+    try:
+        place, (experiment, document, problems) = interpret.unplaced(root, environment, name, in_base=in_base)
+    except ProblemsError as error:
+        return error.problems
+    return problems + rules.check(document, experiment, place, today)
 
 
 def _of_patches(

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -603,19 +602,6 @@ def test_only_mistakes_cost_the_import_of_words() -> None:
         print("generator.documents.wording" in sys.modules)
     """)
     assert said == "False\n"
-
-
-def test_parsing_is_faster_than_pyyaml() -> None:
-    """More than twice as fast on an idle machine; the figures are those of the benchmarks."""
-    raw = yaml.safe_dump([{f"key{n}": ["text", n, {"a": f"value {n}"}]} for n in range(300)], encoding="utf-8")
-    slow, fast = (min(_seconds(call, raw) for _ in range(7)) for call in (pyyaml, accepted))
-    assert fast < slow / 1.4
-
-
-def _seconds(call: Callable[[bytes], Any], raw: bytes) -> float:
-    start = time.process_time()
-    call(raw)
-    return time.process_time() - start
 
 
 def refusal(root: Path, relative: str) -> str:

@@ -20,6 +20,7 @@ from generator.domain.model import (
     Prometheus,
     Routing,
     Secret,
+    asked,
 )
 from generator.routing import BACKENDS
 
@@ -44,10 +45,16 @@ def pairs(mapping: dict[str, Any] | None) -> Pairs:
 
 def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, ...]]:
     """Build the environment of a document that its schema accepts; `folder` is the name that it must have."""
+    environment = build(document)
+    return environment, problems(document, environment, folder)
+
+
+def build(document: Document) -> Environment:
+    """Build the environment of a document that its schema accepts, whatever else is wrong with it."""
     spec, name = document.spec, document.name
     mode = spec["kserve"].get("deploymentMode", kserve.STANDARD)
     installed = kserve.version(spec["kserve"]["version"])
-    environment = Environment(
+    return Environment(
         name=name,
         namespace=spec["namespace"],
         cluster=spec.get("cluster", name),
@@ -60,7 +67,6 @@ def read(document: Document, folder: str) -> tuple[Environment, tuple[Problem, .
         gitops=_gitops(spec["gitops"]) if "gitops" in spec else None,
         runtimes=kserve.runtimes(installed) | _runtimes(spec.get("runtimes", {})),
     )
-    return environment, tuple(_problems(document, environment, folder, spec))
 
 
 def _routing(spec: dict[str, Any], mode: str) -> Routing:
@@ -185,18 +191,20 @@ def _own_runtime(name: str, like: kserve.Runtime, own: dict[str, Any]) -> kserve
     )
 
 
-def _problems(document: Document, environment: Environment, folder: str, spec: dict[str, Any]) -> list[Problem]:
-    return [
+def problems(document: Document, environment: Environment, folder: str) -> tuple[Problem, ...]:
+    """Return what is wrong with an environment though its schema accepts it."""
+    spec = document.spec
+    return (
         *_name(document, environment, folder),
-        *_backend(document, environment),
-        *_requests(document, environment, spec.get("monitoring", {})),
-        *_interval(document, environment),
-        *_dashboard(document, environment),
+        *asked(_backend, document, environment),
+        *asked(_requests, document, environment, spec.get("monitoring", {})),
+        *asked(_interval, document, environment),
+        *asked(_dashboard, document, environment),
         *_own_runtimes(document, spec.get("runtimes", {})),
         *_freezes(document, spec.get("policy", {}).get("freeze", [])),
         *_authentication(document, spec.get("prometheus", {})),
         *_delivery(document, spec.get("gitops", {})),
-    ]
+    )
 
 
 def _name(document: Document, environment: Environment, folder: str) -> list[Problem]:

@@ -35,7 +35,11 @@ class Reading(NamedTuple):
 def environment(root: str, name: str) -> Place:
     """Read an environment; ProblemsError if it is wrong."""
     document = Document((_layer(root, environment_file(name)),))
-    refuse(validate.problems(document, "environment"))
+    refused = validate.problems(document, "environment")
+    if refused:
+        from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
+
+        raise ProblemsError((*refused, *partial.of_environment(document, refused, name)))
     read, problems = environments.read(document, name)
     refuse(problems)
     return Place(read, document, problems)
@@ -64,12 +68,25 @@ def read(root: str, place: Environment, defaults: Document, name: str, *, in_bas
     return _partial(document, place, ()) if problems else Reading(found, document, problems)
 
 
-def _partial(document: Document, place: Environment, refused: tuple[Problem, ...]) -> Reading:
+def unplaced(root: str, environment: str, name: str, *, in_base: bool) -> tuple[Environment, Reading]:
+    """Read an experiment whose environment is wrong: what that decides on raises UnsoundError, of either.
+
+    ProblemsError if no sense can be made of it at all.
+    """
+    from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
+
+    own = tuple(_layers(root, environment, name, in_base=in_base))
+    document = Document((_defaults(_layer(root, environment_file(environment))), *own))
+    plain, doubted = partial.nowhere(environment)
+    return doubted, _partial(document, plain, validate.problems(document, "experiment"), placed=False)
+
+
+def _partial(document: Document, place: Environment, refused: tuple[Problem, ...], *, placed: bool = True) -> Reading:
     from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
 
     document, doubts = partial.sound(document, refused) if refused else (document, frozenset())
     found, problems = experiments.read(document, place)
-    found, problems = partial.of(found, document, doubts, problems)
+    found, problems = partial.of(found, document, doubts, problems, placed=placed)
     return Reading(found, document, refused + problems)
 
 

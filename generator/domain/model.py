@@ -7,7 +7,8 @@ Named tuples rather than frozen dataclasses: sixteen of these take ten milliseco
 itself takes to start. And annotations as they are, not put off: a named tuple compiles each text among them.
 """
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 from generator.kserve import LOADING_OPTIONS, Runtime, given
 
@@ -20,8 +21,22 @@ Mode = Literal["manual", "propose", "auto"]
 Assignment = Literal["perRequest", "sticky", "header"]
 
 
+_Arguments = ParamSpec("_Arguments")
+_Found = TypeVar("_Found")
+
+
 class UnsoundError(Exception):
-    """Somebody asked for a part of an experiment that a mistake puts in doubt (`partial`)."""
+    """Somebody asked for a part of an experiment or environment that a mistake puts in doubt (`partial`)."""
+
+
+def asked(
+    check: Callable[_Arguments, Iterable[_Found]], *arguments: _Arguments.args, **options: _Arguments.kwargs
+) -> tuple[_Found, ...]:
+    """Return what a check finds; nothing if it asks for what a mistake puts in doubt."""
+    try:
+        return tuple(check(*arguments, **options))
+    except UnsoundError:
+        return ()
 
 
 class Gateway(NamedTuple):

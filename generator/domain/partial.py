@@ -1,7 +1,8 @@
-"""What an experiment says in spite of mistakes in it, so that one mistake hides no other and makes up none.
+"""What documents say in spite of mistakes in them, so that one mistake hides no other and makes up none.
 
 A mistake puts fields in doubt. They are taken out or replaced for the while, so that the rest can be read; what comes
 out answers for the rest, and raises UnsoundError where a field in doubt is asked for. So every check runs that can.
+Of an experiment a setting is in doubt by itself, of an environment a whole field of its spec.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from generator.documents import explain, validate
+from generator.documents.document import Document, Layer
 from generator.documents.wording import nearest
+from generator.domain import environments
 from generator.domain.experiments import UNKNOWN
-from generator.domain.model import Experiment, UnsoundError, Variant
+from generator.domain.model import Environment, Experiment, UnsoundError, Variant
 from generator.problems import ProblemsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from generator.documents.document import Document
     from generator.documents.load import Path
     from generator.problems import Problem
 
@@ -41,7 +43,10 @@ def sound(document: Document, found: tuple[Problem, ...]) -> tuple[Document, Dou
     values: dict[Path, Any] = {}
     doubts: set[tuple[str, ...]] = set()
     for finding in explain.findings(document.data, validate.schema("experiment")):
-        change = dict(_outside(document) if finding.path[:1] != (_SPEC,) else _within(document, finding.path))
+        name = document.file.rpartition("/")[2].removesuffix(".yaml")
+        change = dict(
+            _outside(document, "experiment", name) if finding.path[:1] != (_SPEC,) else _within(document, finding.path)
+        )
         if not change:
             raise ProblemsError(found)
         values |= change
@@ -54,15 +59,15 @@ def sound(document: Document, found: tuple[Problem, ...]) -> tuple[Document, Dou
     return left, frozenset(doubts)
 
 
-def _outside(document: Document) -> Iterator[tuple[Path, Any]]:
-    """Write what stands beside the spec as it must be."""
+def _outside(document: Document, kind: str, name: str) -> Iterator[tuple[Path, Any]]:
+    """Write what stands beside the spec of an experiment or environment as it must be."""
     data = document.data
     if not isinstance(data, dict) or not isinstance(data.get(_SPEC), dict):
         return
-    fields = validate.schema("experiment")["properties"]
-    yield from (((name,), None) for name in data.keys() - fields.keys())
-    yield from (((name,), fields[name]["const"]) for name in ("apiVersion", "kind"))
-    yield ("metadata",), {"name": document.file.rpartition("/")[2].removesuffix(".yaml")}
+    fields = validate.schema(kind)["properties"]
+    yield from (((key,), None) for key in data.keys() - fields.keys())
+    yield from (((key,), fields[key]["const"]) for key in ("apiVersion", "kind"))
+    yield ("metadata",), {"name": name}
 
 
 def _within(document: Document, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -98,12 +103,57 @@ def _meant(document: Document, path: Path) -> Iterator[tuple[str, ...]]:
         yield (*above, near)
 
 
+def of_environment(document: Document, found: tuple[Problem, ...], folder: str) -> tuple[Problem, ...]:
+    """Return what else is wrong with an environment than `found`, the mistakes that its schema refuses."""
+    schema = validate.schema("environment")["properties"][_SPEC]
+    spec = document.data.get(_SPEC) if isinstance(document.data, dict) else None
+    if len(found) > _MOST or not isinstance(spec, dict):
+        return ()
+    wrong = {name for name in schema["required"] if name not in spec}
+    for finding in explain.findings(document.data, validate.schema("environment")):
+        if finding.path[:1] == (_SPEC,) and len(finding.path) > 1:
+            wrong.add(str(finding.path[1]))
+            if len(finding.path) == 2 and finding.about_key:
+                wrong.add(nearest(str(finding.path[1]), sorted(schema["properties"].keys() - spec.keys())))
+    values = dict(_outside(document, "environment", folder))
+    for name in wrong - {""}:
+        values[_SPEC, name] = _instead(name) if name in schema["required"] else None
+    left = document.changed(values)
+    if validate.problems(left, "environment"):
+        return ()
+    made = _Environment._make(environments.build(left))
+    made.unsound = frozenset(attribute for name in wrong for attribute in _DECIDES.get(name, (name,)))
+    return environments.problems(left, made, folder)
+
+
+def _instead(field: str) -> Any:
+    """Return a value for a field that the spec of an environment must have."""
+    return validate.schema("environment")["properties"][_SPEC]["properties"][field]["examples"][0]
+
+
+def nowhere(name: str) -> tuple[Environment, Environment]:
+    """Return an environment to read experiments with when theirs is wrong, and one that nothing can be asked about."""
+    fields = validate.schema("environment")["properties"]
+    spec = {field: _instead(field) for field in fields[_SPEC]["required"]}
+    plain = environments.build(Document((Layer("", b"", {"metadata": {"name": name}, _SPEC: spec}),)))
+    doubted = _Environment._make(plain)
+    doubted.unsound = frozenset(Environment._fields) - {"name"}
+    return plain, doubted
+
+
+# What else of an environment the field decides on.
+_DECIDES = {"kserve": ("kserve", "mode", "runtimes", "routing")}
+
+
 def of(
-    experiment: Experiment, document: Document, doubts: Doubts, problems: Iterable[Problem]
+    experiment: Experiment, document: Document, doubts: Doubts, problems: Iterable[Problem], *, placed: bool = True
 ) -> tuple[Experiment, tuple[Problem, ...]]:
-    """Return the experiment as far as it is sound, and the problems of reading it that follow from no doubt."""
+    """Return the experiment as far as it is sound, and the problems of reading it that follow from no doubt.
+
+    Unless it is `placed`, all is in doubt that its environment decides on.
+    """
     spec = document.spec
-    kept = tuple(one for one in problems if not _follows(one, doubts))
+    kept = tuple(one for one in problems if not _follows(one, doubts) and (placed or not _is_of_place(one)))
     codes = {one.code for one in problems}
     unsound = {_attribute(field) for field, *_ in doubts if field not in _DEPTH}
     unsound |= {one.path.split(".")[1] for one in problems if one.path.startswith(("spec.metrics", "spec.requests"))}
@@ -116,11 +166,19 @@ def of(
         doubted.append(variant)
     if "control" in unsound or "PS304" in codes:
         unsound |= {"control", "candidates", "rollout"}
+    if not placed:
+        unsound |= {"analysis", "metrics", "requests", "rollout", *({"hostname"} - spec.keys())}
+        for variant in doubted:
+            variant.unsound |= {"runtime"}
     if "requests" not in spec and ("control" in unsound or doubted[0].unsound & {"runtime", "protocol"}):
         unsound.add("requests")
     made = _Experiment._make(experiment._replace(variants=tuple(doubted)))
     made.unsound = frozenset(unsound)
     return made, kept
+
+
+def _is_of_place(problem: Problem) -> bool:
+    return problem.code == "PS306" or problem.path.startswith(("spec.metrics", "spec.requests"))
 
 
 def _follows(problem: Problem, doubts: Doubts) -> bool:
@@ -183,4 +241,8 @@ class _Variant(_Doubted, Variant):
 
 
 class _Experiment(_Doubted, Experiment):
+    pass
+
+
+class _Environment(_Doubted, Environment):
     pass

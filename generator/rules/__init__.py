@@ -5,20 +5,15 @@ Each rule is a function of one experiment in one environment; `RULES` is all of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from generator.domain.model import UnsoundError
+from generator.domain.model import asked
 from generator.rules import analysis, arguments, duration, measuring, policy, rollout, scaling, serving, traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from generator.documents.document import Document
     from generator.domain.model import Environment, Experiment
     from generator.problems import Problem
-
-
-P = ParamSpec("P")
 
 
 class Rule(Protocol):
@@ -73,11 +68,3 @@ def check(document: Document, experiment: Experiment, environment: Environment, 
         *asked(duration.duration, document, experiment, environment, today),
         *(problem for rule in RULES for problem in asked(rule, document, experiment, environment)),
     )
-
-
-def asked(check: Callable[P, Iterable[Problem]], *arguments: P.args, **options: P.kwargs) -> tuple[Problem, ...]:
-    """Return what a check finds; nothing if it asks for what a mistake puts in doubt."""
-    try:
-        return tuple(check(*arguments, **options))
-    except UnsoundError:
-        return ()

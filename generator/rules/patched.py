@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from generator import kserve
 from generator.documents.document import Document
 from generator.domain.experiments import setting
+from generator.domain.model import asked
 from generator.manifests import stored
 from generator.problems import ERROR, Problem
-from generator.rules import RULES, asked
+from generator.rules import RULES
 from generator.rules.service import LOGGER, MODEL, PREDICTOR, Service, variable
 
 if TYPE_CHECKING:

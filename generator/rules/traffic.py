@@ -132,10 +132,11 @@ def shadow(document: Document, experiment: Experiment, _: Environment) -> list[P
 def envoy_clusters(document: Document, experiment: Experiment, _: Environment) -> list[Problem]:
     """Envoy Gateway numbers a rule's backends, and a variant at 0 % is none: the numbers behind it then shift."""
     scopes = {experiment.requests.scope.kind, *(metric.scope.kind for metric in experiment.metrics)}
-    idle = [variant.traffic == 0 for variant in experiment.variants]
+    ordered = (experiment.control, *experiment.candidates)
+    idle = [variant.traffic == 0 for variant in ordered]
     if "envoy" not in scopes or True not in idle or False not in idle[idle.index(True) :]:
         return []
-    variant = experiment.variants[idle.index(True)].name
+    variant = ordered[idle.index(True)].name
     return [
         document.problem(
             "PS320",

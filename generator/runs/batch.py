@@ -115,7 +115,7 @@ class Batch:
         return result
 
     def open_sites(self) -> list[Problem]:
-        """Read the chosen environments; what is wrong with one is said once, and its experiments are left alone.
+        """Read the chosen environments. Of the experiments of one that is wrong it is said what can be told without it.
 
         None is read where the repository's own templates must not be.
         """
@@ -125,7 +125,14 @@ class Batch:
                 self.sites[name] = pipeline.site(self.root, name, self.options.crds)
             except ProblemsError as error:
                 problems += error.problems
+                known = {one.place for one in error.problems}
+                problems += (one for one in self._unplaced(name) if one.place not in known)
         return problems
+
+    def _unplaced(self, environment: str) -> Iterator[Problem]:
+        for name in self.work.chosen[environment]:
+            in_base = name in self.work.inventory.base
+            yield from pipeline.unplaced(self.root, environment, name, in_base=in_base, today=self.options.today)
 
     def build(self, job: Job) -> pipeline.Build:
         """Build one experiment; ProblemsError if anything is wrong with it."""

@@ -83,6 +83,15 @@ class Document:
         """Tell whether any file sets `path`."""
         return any(_inside(layer, path) is not None for layer in self.layers)
 
+    def beside(self, path: Path) -> set[str]:
+        """Return the keys that stand beside the last of `path`, in the file that sets it."""
+        for layer in reversed(self.layers):
+            inside = _inside(layer, path)
+            if inside:
+                around = _value(layer.data, inside[:-1])
+                return {*around} if isinstance(around, dict) else set()
+        return set()
+
     def last(self, paths: Iterable[Path]) -> Path:
         """Return the path that the latest layer sets: of several there the longest, and then the first."""
 

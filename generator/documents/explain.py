@@ -57,7 +57,10 @@ _UNITS = {
 
 
 class Finding(NamedTuple):
-    """One mistake. `path` leads to the wrong value, to the unknown key, or to what lacks the key `lacking`."""
+    """One mistake. `path` leads to the wrong value, to the unknown key, or to what lacks the key `lacking`.
+
+    `known` are the keys that may stand where an unknown one does, if it is worth while to guess which is meant.
+    """
 
     path: Path
     message: str
@@ -65,6 +68,7 @@ class Finding(NamedTuple):
     about_key: bool
     code: str
     lacking: str = ""
+    known: tuple[str, ...] = ()
 
 
 class _Note(NamedTuple):
@@ -248,11 +252,13 @@ def _const(fault: Fault) -> Iterator[_Note]:
 
 def _enum(fault: Fault) -> Iterator[_Note]:
     options = [option if isinstance(option, str) else flow(option) for option in fault.limit]
-    near = nearest(fault.value, options) if isinstance(fault.value, str) else ""
-    return _about(fault, _is_not(fault, f"one of {listed(options)}"), _meant(near) or "write one of them")
+    fix = meant(fault.value, options) if isinstance(fault.value, str) else ""
+    return _about(fault, _is_not(fault, f"one of {listed(options)}"), fix or "write one of them")
 
 
-def _meant(near: str) -> str:
+def meant(name: str | int, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known names was meant; "" if none is near."""
+    near = nearest(str(name), known)
     return near and f"did you mean {quoted(near)}?"
 
 
@@ -288,12 +294,14 @@ def _unknown(fault: Fault) -> Iterator[_Note]:
     known = fault.schema.get("properties", {})
     patterns = [matcher(pattern) for pattern in fault.schema.get("patternProperties", ())]
     extra = [key for key in fault.value if key not in known and not any(matches(key) for matches in patterns)]
-    free = [name for name in known if name not in fault.value] if len(extra) <= _GUESSED else []
+    worth = (*known,) if len(extra) <= _GUESSED else ()
     for key in extra:
-        near = nearest(key, free)
-        fix = _meant(near) or (f"known fields: {listed(sorted(known))}" if known else "remove it")
+        free = [name for name in worth if name not in fault.value]
+        fix = meant(key, free) or (f"known fields: {listed(sorted(known))}" if known else "remove it")
         message = f"{quoted(key)} is not a field of {inside(fault.path)}"
-        yield _Note(Finding((*fault.path, key), message, fix, about_key=True, code="PS201"), near)
+        yield _Note(
+            Finding((*fault.path, key), message, fix, about_key=True, code="PS201", known=worth), nearest(key, free)
+        )
 
 
 def _missing(fault: Fault) -> Iterator[_Note]:

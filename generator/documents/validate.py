@@ -46,7 +46,14 @@ def problems(document: Document, kind: str) -> tuple[Problem, ...]:
         return ()
     from generator.documents import explain  # noqa: PLC0415 (imports jsonschema, which only a mistake needs)
 
-    return tuple(_placed(document, finding) for finding in explain.findings(document.data, schema(kind)))
+    found = []
+    for finding in explain.findings(document.data, schema(kind)):
+        fix = finding.fix
+        if finding.known:  # a field that another file has may well be meant
+            free = [name for name in finding.known if name not in document.beside(finding.path)]
+            fix = explain.meant(finding.path[-1], free) or fix
+        found.append(_placed(document, finding._replace(fix=fix)))
+    return tuple(found)
 
 
 def _placed(document: Document, finding: Finding) -> Problem:

@@ -87,7 +87,7 @@ def _within(document: Document, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _meant(document: Document, path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the field that an unknown one is meant for, if one is near and not there."""
+    """Yield the field that an unknown one is meant for, if one is near and not there in the same file."""
     fields = validate.schema("experiment")["properties"][_SPEC]["properties"]
     above: tuple[str, ...] = ()
     if path[0] == _SPEC and len(path) > 2:
@@ -95,10 +95,7 @@ def _meant(document: Document, path: Path) -> Iterator[tuple[str, ...]]:
         fields = validate.schema("experiment")["$defs"]["variant"]["properties"]
     if above[:1] not in {(), ("model",), ("variants",)} or len(above) > 2:
         return
-    here = document.data[_SPEC]
-    for name in above:
-        here = here[name]
-    near = nearest(str(path[-1]), sorted(fields.keys() - here.keys()))
+    near = nearest(str(path[-1]), sorted(fields.keys() - document.beside(path)))
     if near:
         yield (*above, near)
 

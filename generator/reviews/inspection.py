@@ -265,15 +265,15 @@ class _Inspection:
 
     def _lives(self, changes: Iterable[ExperimentChange]) -> Callable[[], dict[Key, Life]]:
         """Start to read the lives of those whose soak matters."""
-        wanted = {
-            (one.origin, one.former or one.name)
-            for one in changes
-            if one.before and one.after and one.rollout and transitions.grows(one)
-        }
+        held = [one for one in changes if one.before and one.after and one.rollout and transitions.grows(one)]
+        wanted = {(one.origin, one.former or one.name) for one in held}
         if not wanted:
             return dict
+        layers = (layer for one in held if one.before for layer in one.before.reading.document.layers)
+        parsed = {layer.raw: layer.data for layer in layers}
         whole = history.whole(self._root)
-        lives = history.lived(self._root, self._found.objects, self._found.before.commit, wanted, self._now)
+        before = self._found.before.commit
+        lives = history.lived(self._root, self._found.objects, before, wanted, self._now, parsed=parsed)
 
         def wait() -> dict[Key, Life]:
             found = lives()

@@ -21,8 +21,9 @@ from generator.versions import git
 from generator.versions.lives import Change, Commit, Decision, Line, dated, followed, part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from generator.documents.load import Data
     from generator.versions.lives import Key, Life, Part
 
 _HEADER = b"\x01"
@@ -74,17 +75,19 @@ def lived(
     wanted: Collection[Key],
     now: int,
     told: Callable[[], dict[Key, list[Decision]]] = dict,
+    parsed: Mapping[bytes, Data] | None = None,
 ) -> Callable[[], dict[Key, Life]]:
     """Start to read the lives up to a commit; return what waits for them, as `lives` returns them.
 
     `objects` are those of the repository; `told` waits for the decisions, of which the lives have none without it.
+    `parsed` is what is known of files already, by their bytes.
     """
     deployed = _commits(root, tip, {environment for environment, _ in wanted}, now)
 
     def wait() -> dict[Key, Life]:
         commits, said = deployed(), told()
         keys = followed(commits, wanted)
-        parts = _parts(objects, commits, keys)
+        parts = _parts(objects, commits, keys, parsed or {})
         line = Line(keys)
         for commit in commits:
             line.deploy(commit, parts)
@@ -160,7 +163,9 @@ def _key(path: str) -> Key | None:
     return None
 
 
-def _parts(objects: git.Objects, commits: Iterable[Commit], keys: Collection[Key]) -> dict[tuple[str, bool], Part]:
+def _parts(
+    objects: git.Objects, commits: Iterable[Commit], keys: Collection[Key], parsed: Mapping[bytes, Data]
+) -> dict[tuple[str, bool], Part]:
     """Read what counts of every file, by its blob and whether it is an environment's; without those unreadable."""
     names = {name for _, name in keys}
     needed = {
@@ -172,7 +177,8 @@ def _parts(objects: git.Objects, commits: Iterable[Commit], keys: Collection[Key
     raws = objects.blobs({blob for blob, _ in needed}, load.MAX_BYTES)
     found = {}
     for blob, defaults in needed:
-        data = load.parse(raws[blob], "")[0] if blob in raws else None
+        raw = raws.get(blob, b"")
+        data = parsed[raw] if raw in parsed else load.parse(raw, "")[0]
         read = part(data, defaults=defaults)
         if read is not None:
             found[blob, defaults] = read

@@ -398,8 +398,9 @@ def _write(objects: git.Objects, root: str, entries: dict[str, Entry | None]) ->
     """Write files, and folders with all that is in them, by path."""
     files = {path: one for place, entry in entries.items() for path, one in _files(objects, place, entry)}
     texts = objects.blobs(files.values())
+    for place in {os.path.dirname(path) for path in files}:
+        os.makedirs(f"{root}/{place}", exist_ok=True)
     for path, one in files.items():
-        os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
         with open(f"{root}/{path}", "xb") as file:
             file.write(texts[one])
 

@@ -183,6 +183,8 @@ def _follows(problem: Problem, doubts: Doubts) -> bool:
         return ("traffic",) in doubts
     if problem.code == "PS304":
         return ("control",) in doubts
+    if problem.path.startswith("spec.metrics"):  # what they count may be a share of requests
+        return ("requests",) in doubts
     if problem.code == "PS305":
         keys = {("model",), *(("model", key) for key in _NEEDED)}
         variant = problem.path.split(".")[2]

@@ -117,8 +117,8 @@ class _Inspection:
     def _experiments(self, read: Meaning) -> list[review.Review]:
         """Git is asked all that it is needed for first, and works while manifests are made."""
         readable = [one for one in read.experiments if _is_readable(one)]
-        searched = overlaps.find(self._root, self._found.after, [one.after.experiment for one in readable if one.after])
         remembered = self._past(readable)
+        searched = overlaps.find(self._root, self._found.after, [one.after.experiment for one in readable if one.after])
         fresh = self._fresh(readable)
         made = {(one.environment, one.name): self._made(one, fresh) for one in readable}
         past, same = remembered(), searched()

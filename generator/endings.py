@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from generator.credentials import concealed
@@ -26,8 +27,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 def run(work: Callable[[], int]) -> int:
     """Do the work and return the exit code: what it returns or exits with, or what its error stands for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what waits to be written is removed
-    if sys.stdout is None:  # closed by whoever started this
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the end)
     try:
         try:
             status = work()
@@ -38,10 +40,10 @@ def run(work: Callable[[], int]) -> int:
     except ProblemsError as error:
         from generator import report  # noqa: PLC0415 (start-up time)
 
-        sys.stderr.write(report.problems(error.problems, "text"))
+        _say(report.problems(error.problems, "text"))
         status = error.exit_code
     except PenstockError as error:
-        sys.stderr.write(f"penstock: {concealed(str(error))}\n")
+        _say(f"penstock: {concealed(str(error))}\n")
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130
@@ -51,12 +53,11 @@ def run(work: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 (a mistake of ours must not read as "no": Python would exit with 1)
         if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
             _give_up_output()
-            sys.stderr.write(f"penstock: the output cannot be written ({error.strerror}); write it somewhere else\n")
+            _say(f"penstock: the output cannot be written ({error.strerror}); write it somewhere else\n")
         else:
             import traceback  # noqa: PLC0415
 
-            traceback.print_exc()
-            sys.stderr.write("penstock: this is a bug; please report it with the lines above\n")
+            _say(f"{traceback.format_exc()}penstock: this is a bug; please report it with the lines above\n")
         status = 3
     return status
 
@@ -67,9 +68,15 @@ def leave(status: int) -> NoReturn:
     All that must happen before the end has happened: `run` has written what was printed, and what is to be removed is
     held by `with`.
     """
-    if sys.stderr is not None:
+    with suppress(OSError):
         sys.stderr.flush()
     os._exit(status)
+
+
+def _say(text: str) -> None:
+    """Write to standard error; where that cannot be, the exit code still tells."""
+    with suppress(OSError):
+        sys.stderr.write(text)
 
 
 def _give_up_output() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from gitrepos import start
 
 if TYPE_CHECKING:
     from repositories import Repository
@@ -331,6 +332,20 @@ def test_schema_is_the_one_that_validates(repository: Repository) -> None:
     schema = json.loads(repository.penstock("schema", "experiment").stdout)
     assert schema["title"] == "Penstock Experiment"
     assert repository.penstock("schema", "nothing").returncode == 2
+
+
+@pytest.mark.needs("/dev/full")
+@pytest.mark.parametrize("closed", ["2> /dev/full", "2>&-"])
+@pytest.mark.parametrize(("line", "code"), [("review --base=nope", 3), ("render -C /", 2), ("render", 1)])
+def test_errors_that_cannot_be_written_keep_their_exit_code(
+    closed: str, line: str, code: int, repository: Repository
+) -> None:
+    start(repository.root)
+    with repository.experiment() as document:
+        document["spec"]["traffic"] = {"v1": 1}
+    command = f"{sys.executable} -P -m generator {line} {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=repository.root, capture_output=True, check=False)
+    assert done.returncode == code
 
 
 def test_a_reader_that_leaves_early_is_no_error(repository: Repository) -> None:

@@ -25,6 +25,7 @@ WORDS = [
 
 @given(st.lists(st.sampled_from(WORDS), max_size=6))
 @example([])
+@example(["-o=json"])
 @example(["--base", "--head", "-C", "-o"])
 @example(["--base=main", "--output", "markdown", "--head", "--"])
 def test_a_review_that_is_asked_for_plainly_is_the_one_that_click_would_ask_for(words: list[str]) -> None:

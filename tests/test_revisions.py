@@ -9,7 +9,9 @@ import pytest
 from gitrepos import commit, git, start
 from repositories import ENVIRONMENT, EXPERIMENT, Case, Repository, built, recommendation
 
+from generator.domain import interpret
 from generator.repository import experiment_file
+from generator.reviews import overlaps
 from generator.versions import revisions
 from generator.versions.git import GitError
 
@@ -50,6 +52,7 @@ def edits() -> dict[str, tuple[str, list[str]]]:
         "readme inside": (f"environments/{ENVIRONMENT}/README.md", []),
         "evidence": (f"environments/{ENVIRONMENT}/evidence/second/1.json", []),
         "no experiment": (f"environments/{ENVIRONMENT}/experiments/notes.txt", []),
+        "a hidden file": (f"environments/{ENVIRONMENT}/experiments/.second.yaml", []),
     }
 
 
@@ -109,6 +112,43 @@ def test_a_commit_renders_as_its_checkout_does(three: Repository) -> None:
             assert committed.keys() == {one.planned.path for one in read.manifests}
         assert built(Repository(Path(found.before.root)), case, in_base=True).manifests == before
     assert not Path(found.before.root).exists()
+
+
+def test_manifests_of_nothing_are_left_where_they_come_and_where_their_experiment_goes(three: Repository) -> None:
+    def left(base: str, head: str = "") -> list[str]:
+        with revisions.compared(str(three.root), base, head) as found:
+            return ["/".join(one) for one in found.left]
+
+    route = three.root / f"environments/{ENVIRONMENT}/manifests/traffic/nobody/route.yaml"
+    route.parent.mkdir(parents=True)
+    route.write_text("# of nobody\n")
+    assert left("HEAD") == [f"{ENVIRONMENT}/nobody"]
+    commit(three.root)
+    assert left("HEAD~1", "HEAD") == [f"{ENVIRONMENT}/nobody"]
+    assert left("HEAD") == left("HEAD", "HEAD") == []  # they were just so before
+    route.with_name("more.yaml").touch()
+    commit(three.root)
+    assert left("HEAD~1", "HEAD") == [f"{ENVIRONMENT}/nobody"]
+    three.invoke("render", "second")
+    commit(three.root)
+    (three.root / experiment_file(ENVIRONMENT, "second")).unlink()
+    assert left("HEAD") == [f"{ENVIRONMENT}/second"]
+    commit(three.root)
+    assert left("HEAD~1", "HEAD") == [f"{ENVIRONMENT}/second"]
+
+
+def test_overlaps_are_of_whole_names(three: Repository) -> None:
+    model = "gs://models/overlap"
+    for name, uri in (("longer", f"{model}-2"), ("beneath", f"{model}/2"), ("same", model), (EXPERIMENT, model)):
+        document = three.read(experiment_file(ENVIRONMENT, "second"))
+        document["metadata"]["name"] = name
+        document["spec"]["variants"] = {"v1": {"storageUri": f"gs://models/of-{name}"}, "v2": {"storageUri": uri}}
+        three.write(experiment_file(ENVIRONMENT, name), document)
+    place = interpret.environment(str(three.root), ENVIRONMENT)
+    read = interpret.experiment(str(three.root), place.environment, place.document, EXPERIMENT, in_base=True)
+    with revisions.compared(str(three.root), "HEAD") as found:
+        overlapping = overlaps.find(str(three.root), found.after, [read.experiment])()
+        assert overlapping.models(read.experiment) == (f"{ENVIRONMENT}/same",)
 
 
 def test_a_commit_is_checked_out_where_all_of_an_experiment_is_on_disk(three: Repository) -> None:

@@ -105,3 +105,10 @@ def test_a_long_list_of_names_ends_in_a_number_but_never_for_one_name_more() -> 
 def test_a_guess_ignores_case_and_is_no_guess_at_all_if_nothing_is_near() -> None:
     assert nearest("REQUEST", ["request", "response"]) == "request"
     assert nearest("x", ["request", "response"]) == ""
+
+
+@pytest.mark.parametrize(
+    "code", [0x60, 0x34F, 0x115F, 0x180B, 0x180F, 0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFFA0, 0xE0100, 0xE01EF]
+)
+def test_what_no_eye_can_see_is_written_as_an_escape(code: int) -> None:
+    assert shown(chr(code)) == (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")

@@ -252,13 +252,12 @@ def _const(fault: Fault) -> Iterator[_Note]:
 
 def _enum(fault: Fault) -> Iterator[_Note]:
     options = [option if isinstance(option, str) else flow(option) for option in fault.limit]
-    fix = meant(fault.value, options) if isinstance(fault.value, str) else ""
-    return _about(fault, _is_not(fault, f"one of {listed(options)}"), fix or "write one of them")
+    near = nearest(fault.value, options) if isinstance(fault.value, str) else ""
+    return _about(fault, _is_not(fault, f"one of {listed(options)}"), meant(near) or "write one of them")
 
 
-def meant(name: str | int, known: Iterable[str]) -> str:
-    """Ask whether the nearest of the known names was meant; "" if none is near."""
-    near = nearest(str(name), known)
+def meant(near: str) -> str:
+    """Ask whether a name was meant; "" if it is none."""
     return near and f"did you mean {quoted(near)}?"
 
 
@@ -296,12 +295,10 @@ def _unknown(fault: Fault) -> Iterator[_Note]:
     extra = [key for key in fault.value if key not in known and not any(matches(key) for matches in patterns)]
     worth = (*known,) if len(extra) <= _GUESSED else ()
     for key in extra:
-        free = [name for name in worth if name not in fault.value]
-        fix = meant(key, free) or (f"known fields: {listed(sorted(known))}" if known else "remove it")
+        near = nearest(key, [name for name in worth if name not in fault.value])
+        fix = meant(near) or (f"known fields: {listed(sorted(known))}" if known else "remove it")
         message = f"{quoted(key)} is not a field of {inside(fault.path)}"
-        yield _Note(
-            Finding((*fault.path, key), message, fix, about_key=True, code="PS201", known=worth), nearest(key, free)
-        )
+        yield _Note(Finding((*fault.path, key), message, fix, about_key=True, code="PS201", known=worth), near)
 
 
 def _missing(fault: Fault) -> Iterator[_Note]:

@@ -44,14 +44,14 @@ def problems(document: Document, kind: str) -> tuple[Problem, ...]:
     """Return everything that the schema of `kind` refuses in a document."""
     if _validator(kind).is_valid(document.data):
         return ()
-    from generator.documents import explain  # noqa: PLC0415 (imports jsonschema, which only a mistake needs)
+    from generator.documents import explain, wording  # noqa: PLC0415 (jsonschema, which only a mistake needs)
 
     found = []
     for finding in explain.findings(document.data, schema(kind)):
         fix = finding.fix
-        if finding.known:  # a field that another file has may well be meant
+        if finding.known and len(document.layers) > 1:  # a field that another file has may well be meant
             free = [name for name in finding.known if name not in document.beside(finding.path)]
-            fix = explain.meant(finding.path[-1], free) or fix
+            fix = explain.meant(wording.nearest(str(finding.path[-1]), free)) or fix
         found.append(_placed(document, finding._replace(fix=fix)))
     return tuple(found)
 

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
     from generator.manifest import Planned
 
 
+# What templates, a user's own among them, fail with; anything else is a mistake of ours.
+_FAILURES = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
+
 class _Marked(dict[str, str]):
     """Marked scalars by text: a dict, for a look-up is all that most values need."""
 
@@ -105,15 +117,13 @@ class Templates:
             template = self._environment.get_template(planned.template)
             # What Template.render does, less its copies of all globals for each file.
             return "".join(template.root_render_func(template.new_context(values, shared=True))) + "\n"
-        except Exception:  # noqa: BLE001 (rendered again the slow way, which knows the template's lines)
+        except _FAILURES:  # rendered again the slow way, which knows the template's lines
             return self._explained(planned, values)
 
     def _explained(self, planned: Planned, values: dict[str, Any]) -> str:
         try:
             return self._environment.get_template(planned.template).render(values) + "\n"
-        except jinja2.TemplateError as error:
-            raise ProblemsError((self._problem(planned, error),)) from None
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        except _FAILURES as error:
             raise ProblemsError((self._problem(planned, error),)) from None
 
     def _problem(self, planned: Planned, error: Exception) -> Problem:

@@ -113,7 +113,7 @@ class Objects:
 
     def top(self, commit: str) -> dict[str, Entry]:
         """Return what lies in the folder `root` of a commit, by name; empty if it has no such folder."""
-        return self._folder(f"{commit}:./")
+        return _rows(self._get(f"{commit}:./"))
 
     def folder(self, entry: Entry) -> dict[str, Entry]:
         """Return what lies in a folder, by name; one that two commits share is read once."""
@@ -126,9 +126,6 @@ class Objects:
         for name in self._each([one.hex() for one in wanted if one not in self._folders]):
             self._folders[bytes.fromhex(name)] = _rows(self._next())
         return [self._folders[one] for one in wanted]
-
-    def _folder(self, name: str) -> dict[str, Entry]:
-        return _rows(self._get(name))
 
     def blobs(self, names: Iterable[str], largest: int = sys.maxsize) -> dict[str, bytes]:
         """Return the bytes of blobs by their full names; those above `largest` bytes are left out.

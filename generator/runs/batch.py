@@ -125,8 +125,7 @@ class Batch:
                 self.sites[name] = pipeline.site(self.root, name, self.options.crds)
             except ProblemsError as error:
                 problems += error.problems
-                known = {one.place for one in error.problems}
-                problems += (one for one in self._unplaced(name) if one.place not in known)
+                problems += self._unplaced(name)
         return problems
 
     def _unplaced(self, environment: str) -> Iterator[Problem]:

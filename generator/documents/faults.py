@@ -12,6 +12,8 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from generator.documents import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
@@ -84,9 +86,7 @@ def _is_text(value: object) -> bool:
 @cache
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Return what says whether a text matches, by the engine that gives the verdict."""
-    import jsonschema_rs  # noqa: PLC0415 - see above
-
-    return jsonschema_rs.validator_for({"pattern": pattern}).is_valid
+    return compiled.validator({"pattern": pattern}).is_valid
 
 
 def _validator(schema: Schema) -> Validator:

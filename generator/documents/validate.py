@@ -6,11 +6,12 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
-
 from generator import resources
+from generator.documents import compiled
 
 if TYPE_CHECKING:
+    import jsonschema_rs
+
     from generator.documents.document import Document
     from generator.documents.explain import Finding
     from generator.problems import Problem
@@ -32,12 +33,12 @@ def _text(kind: str) -> str:
 
 @cache
 def _validator(kind: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(_text(kind))  # the text, for it is faster than data
+    return compiled.validator(_text(kind))
 
 
 def is_name(kind: str, text: str) -> bool:
     """Say whether an experiment or environment may have this name."""
-    return jsonschema_rs.is_valid(schema(kind)["properties"]["metadata"]["properties"]["name"], text)
+    return compiled.validator(schema(kind)["properties"]["metadata"]["properties"]["name"]).is_valid(text)
 
 
 def problems(document: Document, kind: str) -> tuple[Problem, ...]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from generator.documents import compiled
 from generator.problems import PenstockError
 
 if TYPE_CHECKING:
@@ -354,11 +355,8 @@ def _unreadable(path: str, error: Exception) -> CrdError:
 
 
 def _validator(schema: Schema | str, name: str) -> jsonschema_rs.Validator:
-    """Make a validator of a schema, or of its JSON text, which is faster."""
-    import jsonschema_rs  # noqa: PLC0415 - a run that finds nothing to check never pays for it
-
     try:
-        return jsonschema_rs.validator_for(schema)
+        return compiled.validator(schema)
     except ValueError as error:
         raise CrdError(f"the schema of {name} cannot be used: {' '.join(str(error).split())}") from error
 

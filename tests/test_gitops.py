@@ -204,11 +204,14 @@ def test_a_stale_or_lost_file_is_noticed(repository: Repository, tool: str) -> N
 
 
 def test_a_folder_of_the_users_own_is_left_alone(repository: Repository) -> None:
+    repository.invoke("render")
+    before = repository.invoke("render").stdout
     own = repository.root / PLACE / "recommendation-model/application.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("kind: Application\n")
     assert repository.problems("render") == []
     assert own.read_text() == "kind: Application\n"
+    assert repository.invoke("render").stdout == before, "it is not counted either"
 
 
 @pytest.mark.needs("git")

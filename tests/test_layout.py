@@ -51,7 +51,7 @@ MAY_IMPORT = {
     " versions",
     "versions": "documents names problems repository",
     "runs": "domain manifests pipeline problems report repository resources",
-    "pipeline": "documents domain manifests problems rules",
+    "pipeline": "documents domain manifest manifests problems rules",
     "scaffold": "documents problems repository resources",
     "report": "codes credentials problems",
     "codes": "",
@@ -186,8 +186,15 @@ def _planned(case: Case) -> Iterator[str]:
         yield from (one.template for one in plan.bootstrap(environment, ()))
 
 
-def test_a_change_of_any_module_makes_what_is_known_stale() -> None:
+def test_a_change_of_any_module_that_a_run_may_load_makes_what_is_known_stale() -> None:
     assert (Path(freshness.PACKAGE) / "pipeline.py").samefile(pipeline.__file__)
+    loaded: set[str] = set()
+    found = {"runs"}
+    while found:
+        loaded |= found
+        found = {unit for one in found for unit in MAY_IMPORT[one].split()} - loaded
+    packages = {file.parent.name for file in (ROOT / "generator").glob("*/__init__.py")}
+    assert packages - loaded == freshness.BESIDE
 
 
 def test_nothing_shipped_lies_in_the_package_of_a_checkout() -> None:

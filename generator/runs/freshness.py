@@ -18,13 +18,15 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from generator import repository, resources
-from generator.repository import AREAS, BASE, LISTING, environment_file, experiment_file
+from generator.repository import AREAS, BASE, LISTING, delivered, environment_file, experiment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-"""Where Penstock itself lies: all of it decides what is rendered."""
+"""Where Penstock itself lies: all of it decides what is rendered, but for `BESIDE`."""
+BESIDE = frozenset(["commands", "evidence", "overview", "publishing", "reports", "reviews", "steering", "versions"])
+"""Packages that no byte of a manifest comes from, as the table of imports in `tests/test_layout.py` has it."""
 
 Stamp = int
 _Seen = TypeVar("_Seen")
@@ -62,6 +64,7 @@ class Freshness:
         self._file = os.path.join(folder(), f"{zlib.crc32(root.encode()):08x}") if folder() else ""
         self._records = self._load()
         self._sites: dict[str, Stamp] = {}
+        self._areas: dict[str, int] = {}
 
     def look(self, experiments: list[tuple[str, str, bool]]) -> list[tuple[Stamp, int]]:
         """Stamp what each experiment is made of, before it is read, and count its files that are known to be right.
@@ -69,6 +72,7 @@ class Freshness:
         `experiments` are environment, name, and whether the base has a part of it. The count is 0 if any file may
         not be right.
         """
+        self._areas.clear()
         return _shared(self._look, experiments)
 
     def _look(self, environment: str, name: str, in_base: bool) -> tuple[Stamp, int]:
@@ -100,6 +104,7 @@ class Freshness:
 
         `experiments` are environment, name, the stamp of what it is made of, the last day, and what it claims.
         """
+        self._areas.clear()
         return _shared(self._note, experiments)
 
     def _note(self, environment: str, name: str, inputs: Stamp, until: str, claims: str) -> tuple[str, str]:
@@ -138,16 +143,18 @@ class Freshness:
         return {}
 
     def _outputs(self, environment: str, name: str) -> tuple[Stamp, int]:
+        if environment not in self._areas:
+            self._areas[environment] = len(AREAS) + delivered(self._root, environment)
         stamps: list[int] = []
         count = 0
-        for number, one in enumerate(repository.folders(environment, name)):
+        for number, one in enumerate(repository.folders(environment, name)[: self._areas[environment]]):
             place = f"{self._root}/{one}"
             try:
                 files = sorted(os.listdir(place))
             except OSError:
                 if number < len(AREAS):
                     return _ABSENT, 0
-                continue  # only Flux needs files of its own for an experiment
+                continue  # of the tools that deliver, only Flux needs files of its own for an experiment
             count += len(files)
             for file in files:
                 stamps += _stat(f"{place}/{file}")
@@ -217,11 +224,11 @@ def _key(options: Iterable[str]) -> str:
     """Stamp all that decides a byte besides the repository: Penstock, its templates and schemas, Python."""
     shipped = (resources.directory("templates"), resources.directory("schemas"))
     beside = [one for one in shipped if not one.startswith(PACKAGE)]  # in a checkout: a wheel has them in the package
-    stamps = [_tree(one) for one in (PACKAGE, *beside, *options) if one]
+    stamps = [_tree(PACKAGE, BESIDE), *(_tree(one) for one in (*beside, *options) if one)]
     return f"{sys.hexversion:x} {zlib.crc32(repr(stamps).encode()):08x}"
 
 
-def _tree(place: str) -> list[tuple[object, ...]]:
+def _tree(place: str, without: Container[str] = ()) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
     try:
         entries = sorted(os.scandir(place), key=lambda one: one.name)
@@ -230,6 +237,6 @@ def _tree(place: str) -> list[tuple[object, ...]]:
     for entry in entries:
         if not entry.is_dir(follow_symlinks=False):
             found.append((entry.path, *_stat(entry.path)))
-        elif entry.name != "__pycache__":
+        elif entry.name != "__pycache__" and entry.name not in without:
             found += _tree(entry.path)
     return found

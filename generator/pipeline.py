@@ -4,25 +4,21 @@
 experiments at once, and on disk, is `batch`'s business.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from generator import rules
+from generator.documents.document import Document
 from generator.domain import claims, experiments, interpret
-from generator.domain.model import asked
+from generator.domain.model import Environment, Experiment, asked
+from generator.manifest import Manifest
 from generator.manifests import catalog, plan, verify
+from generator.manifests.crds import Catalog
+from generator.manifests.readback import Reader
 from generator.problems import Place, Problem, ProblemsError, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from generator.documents.document import Document
-    from generator.domain.model import Environment, Experiment
-    from generator.manifest import Manifest
-    from generator.manifests.crds import Catalog
     from generator.manifests.prototypes import Prototypes
-    from generator.manifests.readback import Reader
     from generator.manifests.render import Templates
 
 
@@ -56,10 +52,10 @@ def build(
     name: str,
     *,
     in_base: bool,
-    templates: Templates,
+    templates: "Templates",
     reader: Reader,
     today: str,
-    prototypes: Prototypes | None = None,
+    prototypes: "Prototypes | None" = None,
 ) -> Build:
     """Turn one experiment into verified manifests, or raise ProblemsError with everything that is wrong with it.
 
@@ -99,7 +95,7 @@ def _of_patches(
     document: Document,
     experiment: Experiment,
     place: Site,
-    templates: Templates,
+    templates: "Templates",
     reader: Reader,
     known: tuple[Problem, ...],
 ) -> Iterator[Problem]:
@@ -127,7 +123,7 @@ def _of_patches(
 _PASSED_ON = ("affinity", "nodeSelector", "tolerations")
 
 
-def _blamed(finding: verify.Finding, document: Document, templates: Templates) -> Problem:
+def _blamed(finding: verify.Finding, document: Document, templates: "Templates") -> Problem:
     """Blame the user's patch or affinity for what they say, what there is too much of, and else the template."""
     planned = finding.manifest.planned
     if planned.patch:
@@ -146,7 +142,7 @@ def _blamed(finding: verify.Finding, document: Document, templates: Templates) -
     return blame(finding, templates)
 
 
-def blame(finding: verify.Finding, templates: Templates) -> Problem:
+def blame(finding: verify.Finding, templates: "Templates") -> Problem:
     """Blame the template for what is wrong with an object that no patch touched."""
     from generator.documents.wording import dotted  # noqa: PLC0415 (start-up time: only mistakes need words)
 

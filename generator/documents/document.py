@@ -1,17 +1,12 @@
 """A document: raw data laid over each other from several files, and where each field of it stands."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 from generator.documents import load
+from generator.documents.load import Data, Path
 from generator.documents.overlay import compose, merge
 from generator.problems import ERROR, Place, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from generator.documents.load import Data, Path
 
 
 class Layer(NamedTuple):
@@ -35,7 +30,7 @@ class Document:
         self._composed = composed
         self.data: Any = merge({}, composed)
 
-    def changed(self, values: Mapping[Path, Any]) -> Document:
+    def changed(self, values: Mapping[Path, Any]) -> Self:
         """Return it with other values at some paths of maps, None for none; all keep their places."""
         from copy import copy, deepcopy  # noqa: PLC0415 (start-up time: only mistakes need it)
 

@@ -1,19 +1,14 @@
 """Files become the domain: load, overlay, validate, model. What an experiment means, before anything is made of it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from generator.documents import load, validate
 from generator.documents.document import Document, Layer
 from generator.domain import environments, experiments
+from generator.domain.model import Environment, Experiment
 from generator.problems import Problem, ProblemsError, errors
 from generator.repository import BASE, environment_file, experiment_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from generator.domain.model import Environment, Experiment
 
 
 class Place(NamedTuple):

@@ -68,16 +68,13 @@ class Health(NamedTuple):
     name: str
 
 
-def per_experiment(environment: Environment) -> bool:
+def per_experiment(tool: GitOps) -> bool:
     """Say whether each experiment has files of its own: Argo CD finds experiments by itself, Flux has to be told."""
-    return environment.gitops is not None and environment.gitops.tool == "flux"
+    return tool.tool == "flux"
 
 
-def of_environment(environment: Environment, place: str, source: str) -> Iterator[Planned]:
-    """Plan the environment's own objects; none if it declares no tool."""
-    tool = environment.gitops
-    if tool is None:
-        return
+def of_environment(environment: Environment, tool: GitOps, place: str, source: str) -> Iterator[Planned]:
+    """Plan the environment's own objects."""
     name = names.delivery(environment.name)
     if tool.tool == "argocd":
         if not tool.project:
@@ -136,10 +133,9 @@ def _account(environment: Environment, tool: GitOps, place: str, name: str, sour
         yield _planned(place, f"{identity.kind.lower()}.yaml.j2", identity, values, source)
 
 
-def of_experiment(experiment: Experiment, environment: Environment, place: str) -> Iterator[Planned]:
+def of_experiment(experiment: Experiment, environment: Environment, tool: GitOps, place: str) -> Iterator[Planned]:
     """Plan what Flux needs for one experiment, an area each; nothing for another tool."""
-    tool = environment.gitops
-    if tool is None or not per_experiment(environment):
+    if not per_experiment(tool):
         return
     models, traffic, _monitoring = AREAS
     for area in AREAS:

@@ -1,30 +1,28 @@
 """An experiment in an environment becomes the list of files to render: Python decides, templates lay out."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from generator import kserve, names
+from generator.domain.model import Environment, Experiment, Pairs, Variant
 from generator.manifest import ObjectId, Planned
-from generator.manifests import alerting, dashboard, gitops
+from generator.manifests import alerting, dashboard
+from generator.manifests.figures import Figures
 from generator.manifests.queries import Queries
 from generator.repository import AREAS, LISTING, delivery, environment_file, folder
 from generator.routing import BACKENDS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from generator.domain.model import Environment, Experiment, Pairs, Variant
-    from generator.manifests.figures import Figures
-
 
 def models(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
     """Return the files of the model servers, and those that make Flux apply the experiment."""
+    planned = tuple(_area("models", _models, experiment, environment))
+    tool = environment.gitops
+    if tool is None:
+        return planned
+    from generator.manifests import gitops  # noqa: PLC0415 (most environments declare no tool)
+
     place = delivery(environment.name, experiment.name)
-    return (
-        *_area("models", _models, experiment, environment),
-        *_closed(place, gitops.of_experiment(experiment, environment, place), experiment.source),
-    )
+    return (*planned, *_closed(place, gitops.of_experiment(experiment, environment, tool, place), experiment.source))
 
 
 def traffic(experiment: Experiment, environment: Environment) -> tuple[Planned, ...]:
@@ -76,9 +74,14 @@ def bootstrap(environment: Environment, experiments: tuple[str, ...]) -> tuple[P
 
     `experiments` are those that add something of their own to it.
     """
+    tool = environment.gitops
+    if tool is None:
+        return ()
+    from generator.manifests import gitops  # noqa: PLC0415 (as above)
+
     place, source = delivery(environment.name), environment_file(environment.name)
-    added = experiments if gitops.per_experiment(environment) else ()
-    return tuple(_closed(place, gitops.of_environment(environment, place, source), source, added))
+    added = experiments if gitops.per_experiment(tool) else ()
+    return tuple(_closed(place, gitops.of_environment(environment, tool, place, source), source, added))
 
 
 def kustomization(place: str, resources: Iterable[str], source: str) -> Planned:

@@ -8,18 +8,13 @@ differs in these values only. Anything else (a value in quotes, in a comment, pa
 filter) gives no shape to rely on, and its text is parsed in full, every time.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from generator.documents import load
 from generator.documents.scalars import value_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from generator.problems import Problem
+from generator.problems import Problem
 
 MARK = "\0"
 """Stands before and after a marked value. No input holds it: `load` refuses control characters."""

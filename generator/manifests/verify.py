@@ -3,21 +3,15 @@
 A mistake in a template or in a patch is found here, by its object's path, before a byte is written.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from generator.manifest import Manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from generator.documents.load import Path
-    from generator.manifest import Rendered
-    from generator.manifests.crds import Catalog
-    from generator.manifests.readback import Reader
+from generator.documents.load import Path
+from generator.manifest import Manifest, Rendered
+from generator.manifests.crds import Catalog
+from generator.manifests.readback import Reader
 
 # k8s.io/apimachinery/pkg/util/validation: IsDNS1123Subdomain, IsQualifiedName, IsValidLabelValue.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

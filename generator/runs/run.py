@@ -3,23 +3,19 @@
 Only what is left to do costs the imports of `batch`; a run with nothing to do is over before.
 """
 
-# Thousands of paths a run: plain calls, since pathlib would triple their price.
-
-from __future__ import annotations
+# Thousands of paths a run: plain calls, since pathlib would triple their price. Annotations as they are: `model`.
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from generator.repository import AREAS, delivered, delivery, folder
+from generator.problems import Problem
+from generator.repository import AREAS, Inventory, delivered, delivery, folder
 from generator.runs import templates
 from generator.runs.freshness import Freshness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from generator.problems import Problem
-    from generator.repository import Inventory
     from generator.runs.tree import Change
 
 
@@ -48,7 +44,7 @@ class Outcome(NamedTuple):
     """What became of a job: it holds until that day; `claims` is the fingerprint of what the experiment claims."""
 
     job: Job
-    changes: list[Change]
+    changes: "list[Change]"
     problems: list[Problem]
     claims: str = ""
     until: str = ""

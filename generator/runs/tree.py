@@ -7,14 +7,13 @@ Nothing is synced to the platter: a kill does not need it, and after a power cut
 """
 # Plain calls, since pathlib doubles the price of a small file:
 
-from __future__ import annotations
-
 import errno
 import os
 import stat
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from generator.problems import ERROR, PenstockError, Place, Problem
 from generator.runs.seal import deleting, overwriting
@@ -23,9 +22,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 CREATE: Final = "create"
 UPDATE: Final = "update"

@@ -54,7 +54,7 @@ def test_exit_codes_never_change() -> None:
 def test_what_cannot_be_meant_is_a_mistake_of_usage(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
     done = production(tmp_path).invoke("analyze", EXPERIMENT, "-e", ENVIRONMENT, *options)
     assert done.exit_code == 2
-    assert message in done.stderr
+    assert message in done.output
 
 
 @pytest.mark.needs("git")

@@ -12,7 +12,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from generator.credentials import concealed
 from generator.problems import PenstockError, ProblemsError
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def run(work: Callable[[], int]) -> int:
         _say(report.problems(error.problems, "text"))
         status = error.exit_code
     except PenstockError as error:
+        from generator.credentials import concealed  # noqa: PLC0415 (start-up time)
+
         _say(f"penstock: {concealed(str(error))}\n")
         status = error.exit_code
     except KeyboardInterrupt:

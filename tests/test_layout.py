@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "publishing": "documents domain manifests names pipeline problems report repository runs versions",
     "reviews": "documents domain kserve manifests names pipeline problems quantities report repository routing runs"
     " versions",
-    "versions": "documents names problems repository",
+    "versions": "documents domain names problems repository",
     "runs": "domain manifests pipeline problems report repository resources",
     "pipeline": "documents domain manifest manifests problems rules",
     "scaffold": "documents problems repository resources",

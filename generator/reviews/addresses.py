@@ -3,14 +3,10 @@
 A path holds the model's name in the protocols v1 and v2; in OpenAI's it stands in the request.
 """
 
-from __future__ import annotations
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from generator.domain.model import Environment, Experiment
 from generator.routing import BACKENDS
-
-if TYPE_CHECKING:
-    from generator.domain.model import Environment, Experiment
 
 
 class Address(NamedTuple):

@@ -1,15 +1,11 @@
 """Where manifests that are committed depart from those that would be rendered: what is said of these is not applied."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from generator.documents import load
 from generator.reviews.differences import leaves
 from generator.reviews.restarts import Cause
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Departure(NamedTuple):

@@ -4,17 +4,12 @@ The order of lines, comments, which file of an overlay says something, and a def
 difference. A setting that changed alike for all variants is told once, as one of `spec.model`.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
+from generator.documents.load import Path
 from generator.documents.overlay import merge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from generator.documents.load import Path
-    from generator.domain.interpret import Place, Reading
+from generator.domain.interpret import Place, Reading
 
 Aspect = Literal["traffic", "variants", "model", "routing", "metrics", "rollout", "about", "policy", "environment"]
 ASPECTS: tuple[Aspect, ...] = (

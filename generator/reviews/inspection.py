@@ -1,8 +1,7 @@
 """Finds out what a review says: reads both states, builds what is not known to be right, and asks Git's history."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,24 +23,22 @@ from generator.reviews import (
     transitions,
     unheld,
 )
+from generator.reviews.departures import Departure
+from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Meaning, Side
+from generator.reviews.overlaps import Overlaps
+from generator.reviews.restarts import Pods
+from generator.reviews.reversal import Reversal
+from generator.reviews.transitions import Evidence
 from generator.runs import run
 from generator.runs.seal import seal
 from generator.versions import git, history, revisions
+from generator.versions.lives import Decision, Key, Life
+from generator.versions.revisions import Comparison, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from generator.pipeline import Build
     from generator.reviews.authorship import Edit
     from generator.reviews.builds import Builds
-    from generator.reviews.departures import Departure
-    from generator.reviews.meaning import EnvironmentChange, ExperimentChange, Meaning, Side
-    from generator.reviews.overlaps import Overlaps
-    from generator.reviews.restarts import Pods
-    from generator.reviews.reversal import Reversal
-    from generator.reviews.transitions import Evidence
-    from generator.versions.lives import Decision, Key, Life
-    from generator.versions.revisions import Comparison, State
 
 
 def of(found: Comparison, root: str, now: int) -> review.Report:
@@ -64,7 +61,7 @@ class _Past(NamedTuple):
 
     lives: dict[Key, Life]
     whole: bool
-    edits: dict[str, tuple[Edit, ...]]
+    edits: dict[str, tuple["Edit", ...]]
     decisions: dict[Key, list[Decision]]
 
 
@@ -231,7 +228,7 @@ class _Inspection:
         after = self._found.after
         return not after.commit or revisions.is_checked_out(self._root, after, *key, committed)
 
-    def _builder(self, state: State) -> Builds:
+    def _builder(self, state: State) -> "Builds":
         if state.root not in self._builds:
             from generator.reviews import builds  # noqa: PLC0415 (start-up time: what is known to be right is not built)
 
@@ -289,7 +286,7 @@ class _Inspection:
             return dict
         return history.decisions(self._root, f"{self._found.before.commit}..{self._found.after.commit}")
 
-    def _edits(self, changes: Iterable[ExperimentChange]) -> dict[str, tuple[Edit, ...]]:
+    def _edits(self, changes: Iterable[ExperimentChange]) -> dict[str, tuple["Edit", ...]]:
         if not any(one.ruled and any(one.ruled.policy.authors) for one in changes):
             return {}
         from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
@@ -300,7 +297,7 @@ class _Inspection:
         return authorship.edits(self._root, self._found.before.commit, self._found.after.commit, files)
 
 
-def _edits_of(edits: dict[str, tuple[Edit, ...]], change: ExperimentChange) -> tuple[Edit, ...]:
+def _edits_of(edits: dict[str, tuple["Edit", ...]], change: ExperimentChange) -> tuple["Edit", ...]:
     if not edits:
         return ()
     from generator.reviews import authorship  # noqa: PLC0415 (start-up time)
@@ -342,7 +339,7 @@ def _left(path: str) -> Problem:
     return Problem("PS708", Place(path), message, "run `penstock render`, or delete it")
 
 
-def _sealed(build: Build) -> dict[str, bytes]:
+def _sealed(build: "Build") -> dict[str, bytes]:
     return {one.planned.path: seal(one.planned.source, one.text).encode() for one in build.manifests}
 
 

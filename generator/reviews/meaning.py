@@ -1,24 +1,19 @@
 """What a comparison of two states means: both sides of each experiment, read, and who was renamed to whom."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
+from generator.documents.load import Path
 from generator.domain import interpret
+from generator.domain.interpret import Place as Site
+from generator.domain.interpret import Reading
+from generator.domain.model import Environment, Experiment, Rollout
 from generator.problems import ERROR, Place, Problem, ProblemsError
 from generator.repository import experiment_file
 from generator.reviews import differences
+from generator.reviews.differences import Difference
 from generator.versions import lives
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from generator.documents.load import Path
-    from generator.domain.interpret import Place as Site
-    from generator.domain.interpret import Reading
-    from generator.domain.model import Environment, Experiment, Rollout
-    from generator.reviews.differences import Difference
-    from generator.versions.revisions import Comparison, State
+from generator.versions.revisions import Comparison, State
 
 Kind = Literal["added", "removed", "renamed", "changed", "same", "unreadable"]
 Wrong = tuple[Literal["before", "after"], ...]

@@ -1,20 +1,14 @@
 """Requests that a change loses: what goes while it is called, and what is called before it can answer."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from generator import kserve
-from generator.problems import WARNING
+from generator.problems import WARNING, Problem
 from generator.reviews import addresses
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from generator.problems import Problem
-    from generator.reviews.addresses import Address
-    from generator.reviews.meaning import ExperimentChange, Side
-    from generator.reviews.restarts import Pods
+from generator.reviews.addresses import Address
+from generator.reviews.meaning import ExperimentChange, Side
+from generator.reviews.restarts import Pods
 
 
 class Called(NamedTuple):

@@ -4,19 +4,14 @@ The search is for text, so it finds what a file spells out; two experiments that
 found by `claims`, in `penstock validate`.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+from generator.domain.model import Experiment
 from generator.repository import BASE, experiment_file
 from generator.versions import git
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from generator.domain.model import Experiment
-    from generator.versions.revisions import State
+from generator.versions.revisions import State
 
 
 class Overlaps(NamedTuple):

@@ -8,17 +8,12 @@ Knative has them in the Revision; and annotations that KServe keeps off pods (Se
 pkg/constants/constants.go).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from generator import kserve
+from generator.documents.load import Path
 from generator.reviews.differences import leaves
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from generator.documents.load import Path
 
 Effect = Literal["new", "moves", "gone", "restarts", "scales", "kept"]
 

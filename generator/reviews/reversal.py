@@ -5,16 +5,11 @@ as long as everything that the state before sends requests to still runs, unchan
 happens meanwhile depends on whether the route points at something that serves.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from generator.reviews import addresses, restarts
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from generator.reviews.addresses import Address
+from generator.reviews.addresses import Address
 
 Class = Literal["nothing", "weights", "route", "stops", "scales", "reloads", "unsafe"]
 

@@ -4,28 +4,24 @@ What an environment allows and which rollout is declared are read from the state
 what it is held against. Without a state before, its own is all there is.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from generator.documents.wording import shown, span
 from generator.domain import limits
-from generator.problems import WARNING
+from generator.domain.model import Experiment, Policy, Step, Variant
+from generator.problems import WARNING, Problem
 from generator.repository import evidence_folder
 from generator.reviews import unheld
+from generator.reviews.differences import Aspect
+from generator.reviews.meaning import ExperimentChange, Side
 from generator.versions.git import short
 from generator.versions.lives import Life, Period
 from generator.versions.stages import Standing, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from generator.documents.load import Path
-    from generator.domain.model import Experiment, Policy, Step, Variant
-    from generator.problems import Problem
     from generator.reviews.authorship import Edit
-    from generator.reviews.differences import Aspect
-    from generator.reviews.meaning import ExperimentChange, Side
 
 Evidence = Literal["none", "kept", "lost"]
 
@@ -51,7 +47,7 @@ class Circumstances(NamedTuple):
 
     now: int
     life: Life | None
-    edits: tuple[Edit, ...]
+    edits: tuple["Edit", ...]
     override: str
     evidence: Evidence
     objects: tuple[str, ...]
@@ -166,7 +162,7 @@ def _is_rollback(change: ExperimentChange, known: Circumstances) -> bool:
     return {one.aspect for one in change.differences} == {"traffic"} and not grows(change)
 
 
-def _authors(change: ExperimentChange, edits: tuple[Edit, ...]) -> Iterator[Problem]:
+def _authors(change: ExperimentChange, edits: tuple["Edit", ...]) -> Iterator[Problem]:
     if not edits:
         return
     allowed = _policy(change).authors

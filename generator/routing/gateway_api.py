@@ -5,10 +5,11 @@ The route relies on nothing of KServe's but the Service `<isvc>-predictor`, port
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from generator import kserve, names
 from generator.manifest import ObjectId, Planned
+from generator.routing.httproute import Match, Rule, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,30 +20,6 @@ if TYPE_CHECKING:
 
 MODE = kserve.STANDARD
 _API = "gateway.networking.k8s.io/v1"
-
-
-class Match(NamedTuple):
-    """One path, matched exactly or by whole segments from its start."""
-
-    type: str
-    path: str
-
-
-class Target(NamedTuple):
-    """A variant's Service and its weight."""
-
-    variant: str
-    service: str
-    weight: int
-
-
-class Rule(NamedTuple):
-    """One rule of a route; `forced` is the variant that a tester's header asks for, `mirror` gets copies."""
-
-    targets: tuple[Target, ...]
-    forced: str = ""
-    mirror: Target | None = None
-    percent: int = 100
 
 
 def environment_problems(document: Document, environment: Environment) -> list[Problem]:

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     """What became of a job: it holds until that day; `claims` is the fingerprint of what the experiment claims."""
 
     job: Job
-    changes: "list[Change]"
+    changes: list["Change"]
     problems: list[Problem]
     claims: str = ""
     until: str = ""

@@ -5,21 +5,16 @@ meaning of arguments. What configures (GIT_CONFIG_*, identity, SSH) is the user'
 a terminal. Values of users go behind `--end-of-options` or `--`, or through `resolve`, which returns an object's name.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import IO, Final, NamedTuple, Self, TypeAlias
 
 from generator.problems import PenstockError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import IO, Self
 
 # What `git rev-parse --local-env-vars` lists, less configuration, and what gives arguments or output another meaning
 # (git(1), "Environment Variables").

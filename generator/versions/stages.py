@@ -3,15 +3,11 @@
 All times are in seconds since 1970, all spans in seconds.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from generator.documents.wording import span
-
-if TYPE_CHECKING:
-    from generator.domain.model import Gate, Rollout, Step
-    from generator.versions.lives import Life, Period
+from generator.domain.model import Gate, Rollout, Step
+from generator.versions.lives import Life, Period
 
 Where = Literal["absent", "over", "fixed", "waiting", "stage", "bake", "back", "swapped", "off"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from generator import rules
 from generator.documents.document import Document
+from generator.documents.load import Files
 from generator.domain import claims, experiments, interpret
 from generator.domain.model import Environment, Experiment, asked
 from generator.manifest import Manifest
@@ -40,14 +41,14 @@ class Build(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def site(root: str, name: str, crds: str = "") -> Site:
+def site(files: Files, name: str, crds: str = "") -> Site:
     """Read an environment; ProblemsError if it is wrong. `crds` is a folder of the user's own CRDs, or ""."""
-    environment, document, problems = interpret.environment(root, name)
+    environment, document, problems = interpret.environment(files, name)
     return Site(environment, document, catalog.of(environment, crds), problems)
 
 
 def build(
-    root: str,
+    files: Files,
     place: Site,
     name: str,
     *,
@@ -61,7 +62,7 @@ def build(
 
     `prototypes` save work where many experiments are built one after the other.
     """
-    read = interpret.read(root, place.environment, place.document, name, in_base=in_base)
+    read = interpret.read(files, place.environment, place.document, name, in_base=in_base)
     experiment, document, problems = read
     problems += rules.check(document, experiment, place.environment, today)
     problems += asked(claims.clashes, document, experiment, place.environment)
@@ -82,10 +83,10 @@ def build(
     return Build(experiment, (*manifests, *filled), claims.of(experiment, place.environment), problems)
 
 
-def unplaced(root: str, environment: str, name: str, *, in_base: bool, today: str) -> tuple[Problem, ...]:
+def unplaced(files: Files, environment: str, name: str, *, in_base: bool, today: str) -> tuple[Problem, ...]:
     """Return what is wrong with an experiment whose environment is, as far as that can be told without it."""
     try:
-        place, (experiment, document, problems) = interpret.unplaced(root, environment, name, in_base=in_base)
+        place, (experiment, document, problems) = interpret.unplaced(files, environment, name, in_base=in_base)
     except ProblemsError as error:
         return error.problems
     return problems + rules.check(document, experiment, place, today)

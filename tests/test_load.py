@@ -604,9 +604,9 @@ def test_only_mistakes_cost_the_import_of_words() -> None:
     assert said == "False\n"
 
 
-def refusal(root: Path, relative: str) -> str:
+def refusal(files: load.Files, relative: str) -> str:
     with pytest.raises(ProblemsError) as caught:
-        load.read(root, relative)
+        load.read(files, relative)
     (problem,) = caught.value.problems
     assert problem.place == Place(relative)
     return f"{problem.code} {problem.message} -> {problem.fix}"
@@ -698,3 +698,11 @@ def test_a_file_that_grows_while_it_is_read_is_refused(root: Path, monkeypatch: 
 def test_the_largest_file_is_read(root: Path) -> None:
     (root / "large").write_bytes(b"a" * MAX_BYTES)
     assert len(load.read(root, "large")) == MAX_BYTES
+
+
+def test_texts_by_path_are_read_as_files_are(root: Path) -> None:
+    texts = {"a.yaml": b"a: 1\n", "large": b"a" * (MAX_BYTES + 1)}
+    (root / "large").write_bytes(texts["large"])
+    assert load.read(texts, "a.yaml") == load.read(root, "a.yaml")
+    for relative in ("large", "nothing.yaml", "sub/a.yaml"):
+        assert refusal(texts, relative) == refusal(root, relative)

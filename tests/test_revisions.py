@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 from gitrepos import commit, git, start
-from repositories import ENVIRONMENT, EXPERIMENT, Case, Repository, built, recommendation
+from repositories import ENVIRONMENT, EXPERIMENT, Repository, built, recommendation
 
 from generator.domain import interpret
-from generator.repository import experiment_file
+from generator.repository import environment_file, experiment_file
 from generator.reviews import overlaps
+from generator.reviews.builds import Builds
+from generator.runs.run import Options
 from generator.versions import revisions
 from generator.versions.git import GitError
 
 pytestmark = pytest.mark.needs("git")
 
 PLACE = (ENVIRONMENT, EXPERIMENT)
+TODAY = Options("2026-11-21")
 
 
 @pytest.fixture
@@ -105,13 +108,11 @@ def test_a_commit_renders_as_its_checkout_does(three: Repository) -> None:
     commit(three.root)
     with revisions.compared(str(three.root), "HEAD~1", "HEAD") as found:
         for state, share in ((found.before, 20), (found.after, 50)):
-            copy = Repository(Path(state.root))
-            read = built(copy, Case(case.environment, case.experiment), in_base=True)
+            read = Builds(state, TODAY).build(*PLACE)
             assert read.experiment.candidates[0].traffic == share
             committed = found.manifests(state, ENVIRONMENT, EXPERIMENT)
             assert committed.keys() == {one.planned.path for one in read.manifests}
-        assert built(Repository(Path(found.before.root)), case, in_base=True).manifests == before
-    assert not Path(found.before.root).exists()
+        assert Builds(found.before, TODAY).build(*PLACE).manifests == before
 
 
 def test_manifests_of_nothing_are_left_where_they_come_and_where_their_experiment_goes(three: Repository) -> None:
@@ -211,9 +212,9 @@ def test_a_hostile_tree_writes_nothing_outside(three: Repository, tmp_path: Path
     made = git(root, "commit-tree", "-m", "hostile", top)
     with revisions.compared(str(root), "HEAD", made) as found:
         assert PLACE in found.affected
-        written = sorted(path.relative_to(found.after.root) for path in Path(found.after.root).rglob("*"))
-        assert [str(path) for path in written if "." in path.name] == [f"environments/{ENVIRONMENT}/environment.yaml"]
+        assert [*found.after.files] == [environment_file(ENVIRONMENT)]
         assert not list(Path(found.after.root).parent.rglob("escaped.j2"))
+    assert not Path(found.after.root).exists()
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--output=x", "HEAD\n", "", "HEAD:environments", "HEAD^{tree}"])

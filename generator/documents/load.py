@@ -6,9 +6,11 @@ if it could exhaust them, or hide something, is walked event by event first, whi
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +29,8 @@ MAX_NODES = 100_000  # an alias counts as all that it repeats
 
 Data: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]
+Files: TypeAlias = str | os.PathLike[str] | Mapping[str, bytes]
+"""What is to be read: a folder, or texts by their path."""
 _Finding: TypeAlias = tuple[tuple[int, int], str, str, str]  # spot, code, message, fix
 
 _BOM = b"\xef\xbb\xbf"
@@ -75,23 +79,34 @@ def events(raw: bytes) -> Iterator[Any]:
     return _events(raw.removeprefix(_BOM))
 
 
-def read(root: str | os.PathLike[str], relative: str) -> bytes:
-    """Read a regular file below `root`, or raise ProblemsError; a link may lead anywhere below `root`."""
+def read(files: Files, relative: str) -> bytes:
+    """Return the bytes of a regular file, or raise ProblemsError; a link may lead anywhere below the folder."""
     try:
-        path = _within(os.fspath(root), relative)
-        if not path:
-            raise _refusal(relative, "PS103", "this path leads out of the repository", "name a file in it")
-        with open(path, "rb", opener=_opener) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _refusal(relative, "PS101", "this is not a regular file", "name a file with text in it")
-            raw = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
+        raw = _given(files, relative) if isinstance(files, Mapping) else _on_disk(os.fspath(files), relative)
     except (OSError, ValueError) as error:  # the latter: a NUL in the name
         message = f"this file cannot be read: {getattr(error, 'strerror', None) or 'this cannot be a path'}"
         raise _refusal(relative, "PS101", message, "name a file that exists and that you may read") from error
     if raw is None or len(raw) > MAX_BYTES:  # the latter if it has grown since
         raise _refusal(relative, "PS102", *_TOO_LARGE)
     return raw
+
+
+def _given(files: Mapping[str, bytes], relative: str) -> bytes:
+    if relative not in files:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return files[relative]
+
+
+def _on_disk(root: str, relative: str) -> bytes | None:
+    """Return the bytes of a file, None if there are too many."""
+    path = _within(root, relative)
+    if not path:
+        raise _refusal(relative, "PS103", "this path leads out of the repository", "name a file in it")
+    with open(path, "rb", opener=_opener) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _refusal(relative, "PS101", "this is not a regular file", "name a file with text in it")
+        return file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
 
 
 def _within(root: str, relative: str) -> str:

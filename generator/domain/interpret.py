@@ -27,9 +27,9 @@ class Reading(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def environment(root: str, name: str) -> Place:
+def environment(files: load.Files, name: str) -> Place:
     """Read an environment; ProblemsError if it is wrong."""
-    document = Document((_layer(root, environment_file(name)),))
+    document = Document((_layer(files, environment_file(name)),))
     refused = validate.problems(document, "environment")
     if refused:
         from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
@@ -40,22 +40,22 @@ def environment(root: str, name: str) -> Place:
     return Place(read, document, problems)
 
 
-def experiment(root: str, place: Environment, defaults: Document, name: str, *, in_base: bool) -> Reading:
+def experiment(files: load.Files, place: Environment, defaults: Document, name: str, *, in_base: bool) -> Reading:
     """Read an experiment: its file over the base's, and that over the defaults of its environment's document.
 
     ProblemsError if anything in it is wrong.
     """
-    reading = read(root, place, defaults, name, in_base=in_base)
+    reading = read(files, place, defaults, name, in_base=in_base)
     refuse(reading.problems)
     return reading
 
 
-def read(root: str, place: Environment, defaults: Document, name: str, *, in_base: bool) -> Reading:
+def read(files: load.Files, place: Environment, defaults: Document, name: str, *, in_base: bool) -> Reading:
     """Read an experiment as `experiment` does, though it may be wrong: what is in doubt then raises UnsoundError.
 
     ProblemsError if no sense can be made of it at all.
     """
-    document = Document((_defaults(*defaults.layers), *_layers(root, place.name, name, in_base=in_base)))
+    document = Document((_defaults(*defaults.layers), *_layers(files, place.name, name, in_base=in_base)))
     refused = validate.problems(document, "experiment")
     if refused:
         return _partial(document, place, refused)
@@ -63,15 +63,15 @@ def read(root: str, place: Environment, defaults: Document, name: str, *, in_bas
     return _partial(document, place, ()) if problems else Reading(found, document, problems)
 
 
-def unplaced(root: str, environment: str, name: str, *, in_base: bool) -> tuple[Environment, Reading]:
+def unplaced(files: load.Files, environment: str, name: str, *, in_base: bool) -> tuple[Environment, Reading]:
     """Read an experiment whose environment is wrong: what that decides on raises UnsoundError, of either.
 
     ProblemsError if no sense can be made of it at all.
     """
     from generator.domain import partial  # noqa: PLC0415 (start-up time: only mistakes need it)
 
-    own = tuple(_layers(root, environment, name, in_base=in_base))
-    document = Document((_defaults(_layer(root, environment_file(environment))), *own))
+    own = tuple(_layers(files, environment, name, in_base=in_base))
+    document = Document((_defaults(_layer(files, environment_file(environment))), *own))
     plain, doubted = partial.nowhere(environment)
     return doubted, _partial(document, plain, validate.problems(document, "experiment"), placed=False)
 
@@ -85,14 +85,14 @@ def _partial(document: Document, place: Environment, refused: tuple[Problem, ...
     return Reading(found, document, refused + problems)
 
 
-def spelled(root: str, environment: str, name: str, *, in_base: bool, defaults: bool) -> dict[str, Any] | None:
+def spelled(files: load.Files, environment: str, name: str, *, in_base: bool, defaults: bool) -> dict[str, Any] | None:
     """Return the spec that the files of an experiment spell out, though it may be wrong; None if they cannot be read.
 
     `defaults` tells whether to lay it over those of its environment's file.
     """
     try:
-        beneath = (_defaults(_layer(root, environment_file(environment))),) if defaults else ()
-        data = Document((*beneath, *_layers(root, environment, name, in_base=in_base))).data
+        beneath = (_defaults(_layer(files, environment_file(environment))),) if defaults else ()
+        data = Document((*beneath, *_layers(files, environment, name, in_base=in_base))).data
     except ProblemsError:
         return None
     spec = data.get("spec", {}) if isinstance(data, dict) else None
@@ -104,14 +104,14 @@ def _defaults(own: Layer) -> Layer:
     return own._replace(origin=("spec", "defaults"), target=("spec",))
 
 
-def _layers(root: str, environment: str, name: str, *, in_base: bool) -> Iterator[Layer]:
+def _layers(files: load.Files, environment: str, name: str, *, in_base: bool) -> Iterator[Layer]:
     if in_base:
-        yield _layer(root, experiment_file(BASE, name))
-    yield _layer(root, experiment_file(environment, name))
+        yield _layer(files, experiment_file(BASE, name))
+    yield _layer(files, experiment_file(environment, name))
 
 
-def _layer(root: str, file: str) -> Layer:
-    raw = load.read(root, file)
+def _layer(files: load.Files, file: str) -> Layer:
+    raw = load.read(files, file)
     data, problems = load.parse(raw, file)
     refuse(problems)
     return Layer(file, raw, data)

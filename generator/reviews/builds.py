@@ -20,16 +20,17 @@ class Builds:
     def __init__(self, state: State, options: run.Options) -> None:
         self._state = state
         self._options = options
-        self._templates = Templates(templates.sound(state.root), freshness.compiled() if options.use_cache else "")
+        own = templates.sound(state.root) if state.templates else ""
+        self._templates = Templates(own, freshness.compiled() if options.use_cache else "")
         self._reader = Reader()
         self._sites: dict[str, Site] = {}
 
     def build(self, environment: str, name: str) -> Build:
         """Build an experiment that the state declares; ProblemsError with everything that is wrong with it."""
         if environment not in self._sites:
-            self._sites[environment] = pipeline.site(self._state.root, environment, self._options.crds)
+            self._sites[environment] = pipeline.site(self._state.files, environment, self._options.crds)
         return pipeline.build(
-            self._state.root,
+            self._state.files,
             self._sites[environment],
             name,
             in_base=name in self._state.base,

@@ -229,11 +229,11 @@ class _Inspection:
         return not after.commit or revisions.is_checked_out(self._root, after, *key, committed)
 
     def _builder(self, state: State) -> "Builds":
-        if state.root not in self._builds:
+        if state.commit not in self._builds:
             from generator.reviews import builds  # noqa: PLC0415 (start-up time: what is known to be right is not built)
 
-            self._builds[state.root] = builds.Builds(state, self._options)
-        return self._builds[state.root]
+            self._builds[state.commit] = builds.Builds(state, self._options)
+        return self._builds[state.commit]
 
     def _manifests(self, change: ExperimentChange) -> dict[str, bytes]:
         """Return the manifests before as committed, by path; as they would be rendered if none is."""

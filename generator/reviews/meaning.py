@@ -139,7 +139,7 @@ class _Reader:
             self._places[name] = None
             if name in self.state.environments:
                 try:
-                    self._places[name] = interpret.environment(self.state.root, name)
+                    self._places[name] = interpret.environment(self.state.files, name)
                 except ProblemsError as error:
                     self.problems += map(self._explained, error.problems)
         return self._places[name]
@@ -151,7 +151,7 @@ class _Reader:
             return None
         in_base = name in self.state.base
         try:
-            reading = interpret.experiment(self.state.root, place.environment, place.document, name, in_base=in_base)
+            reading = interpret.experiment(self.state.files, place.environment, place.document, name, in_base=in_base)
         except ProblemsError as error:
             self.problems += map(self._explained, error.problems)
             return None
@@ -160,7 +160,7 @@ class _Reader:
     def spelled(self, environment: str, name: str, *, defaults: bool) -> dict[str, Any] | None:
         """Return what an experiment spells out; None if that cannot be made out."""
         in_base = name in self.state.base
-        return interpret.spelled(self.state.root, environment, name, in_base=in_base, defaults=defaults)
+        return interpret.spelled(self.state.files, environment, name, in_base=in_base, defaults=defaults)
 
     def _explained(self, problem: Problem) -> Problem:
         """Say why a file cannot be read that Git has, but that is none."""

@@ -1,17 +1,17 @@
 """Two states of a repository and what changed between them, without a checkout.
 
-A state is a commit or the working tree. Of a commit only what differs is read, by one git process, and laid into a
-private folder in which the pipeline works as in any repository. Trees with equal names are equal, so that a thousand
-experiments of which ten changed cost ten.
+A state is a commit or the working tree. Of a commit only what differs is read, by one git process. Trees with equal
+names are equal, so that a thousand experiments of which ten changed cost ten.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import NamedTuple, TypeVar
 
 from generator import repository
+from generator.problems import ProblemsError
 from generator.repository import (
     AREAS,
     BASE,
@@ -43,12 +43,13 @@ _DISK = (b"", b"")  # equal to nothing that a commit holds
 class State(NamedTuple):
     """What a repository holds at one time: files and folders, of which equal entries mean equal bytes.
 
-    `commit` is "" for the working tree. `root` is the folder to read it from; of a commit it holds only what a
-    comparison needs. `manifests` are the folders of an experiment, `evidence` tells which have some, `templates` is
-    None where there are none.
+    `commit` is "" for the working tree. `files` is where to read what the affected experiments are made of, `root` the
+    folder of its own templates, which for the working tree is all of it. `manifests` are the folders of an experiment,
+    `evidence` tells which have some, `templates` is None where there are none.
     """
 
     root: str
+    files: str | Mapping[str, bytes]
     commit: str
     environments: dict[str, Entry]
     base: dict[str, Entry]
@@ -117,15 +118,9 @@ def _named(head: str) -> str:
 def _started(root: str, base: Callable[[], str], head: str, only: Iterable[str]) -> AbstractContextManager[Comparison]:
     with ExitStack() as stack:
         objects = stack.enter_context(git.Objects(root))
-        import tempfile  # noqa: PLC0415 (start-up time: others use this module's types only, and Git works meanwhile)
-
-        private = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
         commits = objects.commit(base()), objects.commit(head or "HEAD")
         changed = None if head else _changed(root, commits[0])
-        before, committed = (
-            _state(objects, commit, f"{private}/{side}")
-            for commit, side in zip(commits, ("before", "after"), strict=True)
-        )
+        before, committed = (_state(objects, commit) for commit in commits)
 
         def after() -> State:
             return _working_tree(root, before, committed, changed()) if changed else committed
@@ -140,13 +135,10 @@ def _compared(
     with stack:
         states = before, after()
         _refuse_unknown(only, states[0].environments.keys() | states[1].environments.keys())
-        found = Comparison(
-            *states, *_differing(*states, only), _left(*states, only), lambda *of: _manifests(objects, *of), objects
-        )
-        for state in states:
-            if state.commit:
-                _lay_out(objects, state, found)
-        yield found
+        affected, environments = _differing(*states, only)
+        left = _left(*states, only)
+        first, second = (_readable(objects, one, affected, environments, stack) for one in states)
+        yield Comparison(first, second, affected, environments, left, lambda *of: _manifests(objects, *of), objects)
 
 
 def is_checked_out(root: str, state: State, environment: str, name: str, manifests: dict[str, bytes]) -> bool:
@@ -157,7 +149,7 @@ def is_checked_out(root: str, state: State, environment: str, name: str, manifes
     sources = environment_file(environment), experiment_file(environment, name), experiment_file(BASE, name)
     return (
         not (state.templates or os.path.isdir(f"{root}/{_TEMPLATES}"))
-        and all(_bytes(root, file) == _bytes(state.root, file) for file in sources)
+        and all(_bytes(root, file) == _bytes(state.files, file) for file in sources)
         and _rendered_on_disk(root, environment, name) == manifests
     )
 
@@ -204,7 +196,7 @@ def _refuse_unknown(only: Iterable[str], known: Collection[str]) -> None:
             raise repository.UnknownEnvironmentError(repository.unknown("environment", name, known))
 
 
-def _state(objects: git.Objects, commit: str, root: str) -> State:
+def _state(objects: git.Objects, commit: str) -> State:
     top = objects.top(commit)
     environments: dict[str, Entry] = {}
     base: dict[str, Entry] = {}
@@ -225,7 +217,7 @@ def _state(objects: git.Objects, commit: str, root: str) -> State:
         areas = [_inside(objects, rendered, area) for area in AREAS]
         manifests[name] = (*areas, delivered if LISTING in delivered else {})
         evidence |= {(name, one) for one in _inside(objects, inner, "evidence")}
-    return State(root, commit, environments, base, experiments, manifests, frozenset(evidence), top.get(_TEMPLATES))
+    return State("", {}, commit, environments, base, experiments, manifests, frozenset(evidence), top.get(_TEMPLATES))
 
 
 def _inside(objects: git.Objects, parent: dict[str, Entry], name: str) -> dict[str, Entry]:
@@ -270,7 +262,7 @@ def _working_tree(root: str, before: State, committed: State, changed: frozenset
             case [_, place, _, file] if (place, file[:-5]) in experiments:
                 experiments[place, file[:-5]] = _DISK
     evidence = frozenset((place, name) for place in environments for name in _with_evidence(root, place))
-    return State(root, WORKING_TREE, environments, base, experiments, committed.manifests, evidence, templates)
+    return State(root, root, WORKING_TREE, environments, base, experiments, committed.manifests, evidence, templates)
 
 
 def _with_evidence(root: str, environment: str) -> list[str]:
@@ -370,9 +362,11 @@ def _rendered_on_disk(root: str, environment: str, name: str) -> dict[str, bytes
     return {path: text for place in kept for path, text in _on_disk(root, place)}
 
 
-def _bytes(root: str, path: str) -> bytes | None:
-    with suppress(FileNotFoundError, NotADirectoryError), open(f"{root}/{path}", "rb") as file:
-        return file.read()
+def _bytes(files: str | Mapping[str, bytes], path: str) -> bytes | None:
+    from generator.documents import load  # noqa: PLC0415 (start-up time: it is loaded while Git works)
+
+    with suppress(ProblemsError):
+        return load.read(files, path)
     return None
 
 
@@ -384,14 +378,30 @@ def _on_disk(root: str, place: str) -> Iterator[tuple[str, bytes]]:
                     yield f"{place}/{entry.name}", file.read()
 
 
-def _lay_out(objects: git.Objects, state: State, found: Comparison) -> None:
-    """Write what the affected experiments are made of into the state's private folder."""
-    os.makedirs(state.root, mode=0o700)
-    environments = {place[0] for place in found.affected} | {*found.environments}
+def _readable(
+    objects: git.Objects,
+    state: State,
+    affected: Iterable[tuple[str, str]],
+    environments: Iterable[str],
+    stack: ExitStack,
+) -> State:
+    """Return a state with what affected experiments are made of, its own templates in a folder for the stack's time."""
+    if state.commit == WORKING_TREE:
+        return state
     sources = {environment_file(one): state.environments.get(one) for one in environments}
-    sources |= {experiment_file(*place): state.experiments.get(place) for place in found.affected}
-    sources |= {experiment_file(BASE, name): state.base.get(name) for _, name in found.affected}
-    _write(objects, state.root, {**sources, _TEMPLATES: state.templates})
+    for place, name in affected:
+        sources[environment_file(place)] = state.environments.get(place)
+        sources[experiment_file(place, name)] = state.experiments.get((place, name))
+        sources[experiment_file(BASE, name)] = state.base.get(name)
+    files = {path: one for place, entry in sources.items() for path, one in _files(objects, place, entry)}
+    texts = objects.blobs(files.values())
+    root = ""
+    if state.templates:
+        import tempfile  # noqa: PLC0415 (start-up time: few repositories have templates)
+
+        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
+        _write(objects, root, {_TEMPLATES: state.templates})
+    return state._replace(root=root, files={path: texts[one] for path, one in files.items()})
 
 
 def _write(objects: git.Objects, root: str, entries: dict[str, Entry | None]) -> None:

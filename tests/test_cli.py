@@ -124,6 +124,15 @@ def test_without_an_output_the_exit_code_answers(repository: Repository, argumen
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# What a shell runs with & ignores Ctrl-C, and so does all that it starts, such as these tests.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from generator.__main__ import start
+start()
+"""
+
+
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_of_several_processes_ends_in_silence(repository: Repository, ending: signal.Signals, code: int) -> None:
     """A terminal sends Ctrl-C to all processes of a command."""
@@ -133,7 +142,7 @@ def test_a_run_of_several_processes_ends_in_silence(repository: Repository, endi
     for number in range(1000):
         (folder / f"m{number}.yaml").write_text(f"{first}name: m{number}{''.join(rest)}")
     run = subprocess.Popen(
-        [sys.executable, "-P", "-m", "generator", "render", "--jobs", "2"],
+        [sys.executable, "-P", "-c", INTERRUPTIBLE, "render", "--jobs", "2"],
         cwd=repository.root,
         stderr=subprocess.PIPE,
         encoding="utf-8",

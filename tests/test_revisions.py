@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,11 @@ def test_a_repository_may_lie_in_a_folder_of_another(repository: Repository, tmp
     assert affected(repository, "HEAD~1", "HEAD") == ["/".join(PLACE)]
 
 
-def test_a_hostile_tree_writes_nothing_outside(three: Repository, tmp_path: Path) -> None:
+def test_a_hostile_tree_writes_nothing_outside(
+    three: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = three.root
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     blob = git(root, "hash-object", "-w", "--stdin", data=b"hostile\n")
     link = git(root, "hash-object", "-w", "--stdin", data=str(tmp_path / "target").encode())
     inner = git(root, "mktree", data=f"100644 blob {blob}\tescaped.j2\n".encode())
@@ -213,7 +217,8 @@ def test_a_hostile_tree_writes_nothing_outside(three: Repository, tmp_path: Path
     with revisions.compared(str(root), "HEAD", made) as found:
         assert PLACE in found.affected
         assert [*found.after.files] == [environment_file(ENVIRONMENT)]
-        assert not list(Path(found.after.root).parent.rglob("escaped.j2"))
+        assert Path(found.after.root).parent == tmp_path
+        assert not list(tmp_path.rglob("escaped.j2"))
     assert not Path(found.after.root).exists()
 
 

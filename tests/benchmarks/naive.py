@@ -40,7 +40,7 @@ def templates() -> jinja2.Environment:
         j=json.dumps,
         block=lambda value, _indent: f" {json.dumps(value)}",
         literal=lambda text, indent: "|\n" + textwrap.indent(text, " " * indent),
-        number=lambda value: f"{value:.12g}",
+        n=str,
     )
     return loaded
 

@@ -533,6 +533,7 @@ def test_runs_at_once_take_one_step(world: World, *, shared: bool) -> None:
         world.wait(HOUR)
 
 
+@pytest.mark.needs("PENSTOCK_TEST_LONG")
 def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World) -> None:
     """The n-th start of git kills the run that started it."""
     wrapper = world.folder / "bin" / "git"

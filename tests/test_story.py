@@ -40,6 +40,7 @@ ATTACKS = (
     "&lt;script&gt; \u202e gpj.exe",
 )
 BOTH = Truth(RATES, {"larger-model": {"click-through": 1.1, "slow": 1.5}, "smaller-model": {"slow": 0.8}})
+LONG = pytest.mark.needs("PENSTOCK_TEST_LONG")
 STORIES = {"three": (BOTH, 30), "better": (BETTER, 36), "worse": (WORSE, 10), "early": (SAME, 2)}
 
 
@@ -210,7 +211,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.mark.needs("git", "chromium or google-chrome")
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", ["three", *(pytest.param(one, marks=LONG) for one in STORIES if one != "three")])
 def test_a_browser_shows_it_on_any_screen(
     name: str, stories: Callable[[str], History], chromium: Browser, tmp_path: Path
 ) -> None:

@@ -195,7 +195,17 @@ def test_a_minimum_duration_holds_a_promotion_but_no_rollback() -> None:
     assert judged(window(0, {"errors": (250, 900), "clicks": (1, 1)}), plan=plan).decision == "rollback"
 
 
-@pytest.mark.parametrize("name", ["clicks", "errors", "three", "ramp", "margin", "sticky"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clicks",
+        "errors",
+        pytest.param("three", marks=pytest.mark.needs("PENSTOCK_TEST_LONG")),
+        "ramp",
+        "margin",
+        "sticky",
+    ],
+)
 def test_identical_variants_are_rarely_acted_on(name: str) -> None:
     """Quick: the interval of the estimate must not lie above 5 %. The long run is a command of `simulation`."""
     result = simulate(name, 10)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
-_EXAMPLES = 100 if os.environ.get("PENSTOCK_TEST_LONG") else 50
+_EXAMPLES = 100 if os.environ.get("PENSTOCK_TEST_LONG") else 33
 settings.register_profile(
     "default", deadline=None, derandomize=True, max_examples=_EXAMPLES, suppress_health_check=_QUIET
 )
@@ -30,7 +30,7 @@ settings.load_profile("default")
 # What tests need beside Python, and how to get it: a variable (in capitals), a path, or one of some programs.
 _OFFERS = {
     "PENSTOCK_CRDS": "a folder of CustomResourceDefinitions, as tests/test_cluster_schemas.py describes it",
-    "PENSTOCK_TEST_LONG": "1, for tests that take seconds or watch time pass, and twice as many examples of each law",
+    "PENSTOCK_TEST_LONG": "1, for tests that take seconds or watch time pass, and three times as many examples of each law",
     "PENSTOCK_GRAFANA": "the folder jsonschema of github.com/grafana/grafana-foundation-sdk",
     "/dev/full": "a device of Linux that is always full",
     "chromium or google-chrome": "Debian package chromium",

@@ -30,7 +30,7 @@ settings.load_profile("default")
 # What tests need beside Python, and how to get it: a variable (in capitals), a path, or one of some programs.
 _OFFERS = {
     "PENSTOCK_CRDS": "a folder of CustomResourceDefinitions, as tests/test_cluster_schemas.py describes it",
-    "PENSTOCK_TEST_LONG": "1, for tests that take seconds or watch time pass, and three times as many examples of each law",
+    "PENSTOCK_TEST_LONG": "1, for slow tests, those that watch time pass, and thrice the examples of each law",
     "PENSTOCK_GRAFANA": "the folder jsonschema of github.com/grafana/grafana-foundation-sdk",
     "/dev/full": "a device of Linux that is always full",
     "chromium or google-chrome": "Debian package chromium",

@@ -16,6 +16,8 @@ from generator.domain import interpret
 from generator.manifests import catalog, plan, verify
 from generator.manifests.readback import Reader
 from generator.manifests.render import Templates
+from generator.repository import take
+from generator.runs import run
 from generator.versions import revisions
 
 if TYPE_CHECKING:
@@ -201,6 +203,16 @@ def test_a_stale_or_lost_file_is_noticed(repository: Repository, tool: str) -> N
         assert repository.problems("render", "--check")[0]["code"] == "PS601"
         file.write_bytes(before)
         assert repository.invoke("render", "--check").exit_code == 0
+
+
+def test_what_is_restored_is_known_to_be_right(repository: Repository) -> None:
+    declare(repository, "flux")
+    repository.invoke("render")
+    (repository.root / PLACE / "kustomization.yaml").unlink()
+    assert "1 create" in repository.invoke("render").stdout
+    here = take(str(repository.root))
+    work = run.prepare(here, here.environments, run.Options(run.today()))
+    assert (work.stale, work.listings) == ([], [])
 
 
 def test_a_folder_of_the_users_own_is_left_alone(repository: Repository) -> None:

@@ -21,7 +21,7 @@ def validator(schema: dict[str, Any] | str) -> jsonschema_rs.Validator:
 class _BuildDate(ModuleType):
     """What jsonschema-rs takes for `email.utils` when it is imported: to read the date of its own build, no more.
 
-    The real module brings sockets, mail and calendars along, a twentieth of a short run. It is asked for other names.
+    The real module brings sockets, mail and calendars along, a twentieth of a short run. Other names are taken from it.
     """
 
     parsedate_to_datetime = staticmethod(str)
@@ -29,8 +29,12 @@ class _BuildDate(ModuleType):
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):  # the import itself looks for `__path__`
             raise AttributeError(name)
-        del sys.modules[self.__name__]
+        self.give_way()
         return getattr(import_module(self.__name__), name)
+
+    def give_way(self) -> None:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
 
 
 @cache
@@ -39,6 +43,5 @@ def _library() -> ModuleType:
     sys.modules.setdefault(light.__name__, light)
     import jsonschema_rs  # noqa: PLC0415 - a run that finds nothing to check never pays for it
 
-    if sys.modules.get(light.__name__) is light:
-        del sys.modules[light.__name__]
+    light.give_way()
     return jsonschema_rs

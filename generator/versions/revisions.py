@@ -44,8 +44,8 @@ class State(NamedTuple):
     """What a repository holds at one time: files and folders, of which equal entries mean equal bytes.
 
     `commit` is "" for the working tree. `files` is where to read what the affected experiments are made of, `root` the
-    folder of its own templates, which for the working tree is all of it. `manifests` are the folders of an experiment,
-    `evidence` tells which have some, `templates` is None where there are none.
+    folder of its own templates, if it has some, which for the working tree is all of it. `manifests` are the folders of
+    an experiment, `evidence` tells which have some, `templates` is None where there are none.
     """
 
     root: str
